@@ -1,0 +1,183 @@
+"""The catalog of services and the metrics contract, checked against each other."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import InputError, first_failure
+from infra.settings import ROOT
+
+NAME = r"^[a-z][a-z0-9-]{1,40}$"
+METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metric(_Model):
+    """One metric of the contract."""
+
+    type: Literal["counter", "gauge", "histogram"]
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+class Capability(_Model):
+    """What a service can do, and the metrics it must expose because of it."""
+
+    description: str
+    metrics: dict[str, Metric]
+
+
+class Team(_Model):
+    """Where a team is reached."""
+
+    slack_channel: str = Field(pattern="^#")
+    email: str = Field(pattern="^[^@ ]+@[^@ ]+$")
+
+
+class Dependency(_Model):
+    """A data store that services depend on. `hosts`: first the one that is written to, then replicas."""
+
+    team: str
+    kind: Literal["postgres", "redis", "rabbitmq"]
+    hosts: tuple[str, ...]
+    port: int = Field(ge=1, le=65535)
+
+
+class Service(_Model):
+    """One service of the exchange. `host` is where it answers, when that is not its name."""
+
+    name: str = Field(pattern=NAME)
+    description: str
+    port: int = Field(ge=1, le=65535)
+    team: str
+    tier: Literal["critical", "standard"]
+    capabilities: tuple[str, ...] = Field(min_length=1)
+    dependencies: tuple[str, ...] = ()
+    host: str | None = None
+    metrics_path: str = "/metrics"
+    health_path: str = "/health"
+    rename: dict[str, str] = {}
+    simulate: dict[str, Any] = {}
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"{self.host or self.name}:{self.port}"
+
+
+class Catalog(_Model):
+    """configs/services.yaml with configs/contract.yaml."""
+
+    teams: dict[str, Team]
+    dependencies: dict[str, Dependency]
+    services: tuple[Service, ...]
+    contract: dict[str, Capability]
+
+    @cached_property
+    def by_name(self) -> dict[str, Service]:
+        """Services by name."""
+        return {service.name: service for service in self.services}
+
+    def metrics_of(self, service: Service) -> dict[str, Metric]:
+        """The contract's metrics this service must expose, by contract name."""
+        return {
+            name: metric
+            for capability in service.capabilities
+            for name, metric in self.contract[capability].metrics.items()
+        }
+
+
+def load(root: Path = ROOT) -> Catalog:
+    """Read and check both files. Raises InputError naming file, entry and remedy."""
+    contract_path, services_path = root / "configs/contract.yaml", root / "configs/services.yaml"
+    contract = _read(contract_path, root)
+    raw = _read(services_path, root)
+    place = str(services_path.relative_to(root))
+    if set(contract) != {"capabilities"}:
+        raise InputError("configs/contract.yaml: the only top-level key is `capabilities`; move the rest below it.")
+    for index, entry in enumerate(raw.get("services") or []):
+        if isinstance(entry, dict) and "name" in entry:
+            _check_entry(entry, f"{place}: services[{index}] ({entry['name']})")
+    try:
+        catalog = Catalog.model_validate({**raw, "contract": contract["capabilities"]})
+    except ValidationError as error:
+        in_contract = error.errors()[0]["loc"][:1] == ("contract",)
+        raise InputError(first_failure("configs/contract.yaml" if in_contract else place, error)) from None
+    _check_relations(catalog, place)
+    return catalog
+
+
+def _read(path: Path, root: Path) -> dict[str, Any]:
+    place = path.relative_to(root)
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{place}: missing; restore it from git.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(f"{place}: not valid YAML{line}; correct it.") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{place}: is not a mapping; see the version in git.")
+    return data
+
+
+def _check_entry(entry: dict[str, Any], place: str) -> None:
+    try:
+        Service.model_validate(entry)
+    except ValidationError as error:
+        raise InputError(first_failure(place, error)) from None
+
+
+def _check_relations(catalog: Catalog, place: str) -> None:
+    seen: set[str] = set()
+    for index, service in enumerate(catalog.services):
+        at = f"{place}: services[{index}] ({service.name})"
+        if service.name in seen:
+            raise InputError(f"{at}: name: a service of that name stands above; rename or remove one of them.")
+        seen.add(service.name)
+        if service.team not in catalog.teams:
+            raise InputError(f"{at}: team: unknown team {service.team!r}; known: {_list(catalog.teams)}.")
+        for capability in service.capabilities:
+            if capability not in catalog.contract:
+                raise InputError(
+                    f"{at}: capabilities: unknown capability {capability!r}; known: {_list(catalog.contract)}."
+                )
+        _check_rename(catalog, service, at)
+    known = seen | set(catalog.dependencies)
+    for index, service in enumerate(catalog.services):
+        for dependency in service.dependencies:
+            if dependency not in known or dependency == service.name:
+                raise InputError(
+                    f"{place}: services[{index}] ({service.name}): dependencies: unknown dependency "
+                    f"{dependency!r}; known: {_list(known - {service.name})}."
+                )
+    for name, store in catalog.dependencies.items():
+        if store.team not in catalog.teams:
+            raise InputError(
+                f"{place}: dependencies.{name}: team: unknown team {store.team!r}; known: {_list(catalog.teams)}."
+            )
+
+
+def _check_rename(catalog: Catalog, service: Service, at: str) -> None:
+    exposed = catalog.metrics_of(service)
+    for spoken, name in service.rename.items():
+        if name not in exposed:
+            raise InputError(
+                f"{at}: rename: {spoken} is renamed to {name!r}, which the contract does not ask of this service; "
+                f"use one of the metrics of {_list(service.capabilities)} in configs/contract.yaml."
+            )
+        if spoken in exposed:
+            raise InputError(f"{at}: rename: {spoken} is itself a name of the contract; remove the line.")
+
+
+def _list(names: Any) -> str:
+    return ", ".join(sorted(names))

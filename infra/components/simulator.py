@@ -1,0 +1,112 @@
+"""The simulated exchange: one workload per catalog entry, and the page that injects faults."""
+
+import json
+from typing import Any
+
+from infra.catalog import Catalog, Service
+from infra.stack import Stack
+from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload
+
+CONTROL_PORT = 9900
+FAULTS_PORT = 8090
+USER = Security(65532, 65532)
+SECRETS = tuple(SecretFile(f"/run/secrets/{s}-password", f"{s}-password") for s in ("postgres", "redis", "rabbitmq"))
+
+
+def service(stack: Stack, entry: Service) -> Workload:
+    """One service of the exchange, speaking the contract's metrics of its capabilities."""
+    document = {
+        **entry.model_dump(
+            include={
+                "name",
+                "port",
+                "metrics_path",
+                "health_path",
+                "capabilities",
+                "dependencies",
+                "rename",
+                "simulate",
+            }
+        ),
+        "version": "1.0.0",
+        "environment": stack.settings.environment,
+        "metrics": {
+            name: metric.model_dump(include={"type", "labels", "buckets", "help"})
+            for name, metric in stack.catalog.metrics_of(entry).items()
+        },
+        "endpoints": endpoints(stack.catalog, entry.dependencies),
+        "control_port": CONTROL_PORT,
+    }
+    return Workload(
+        name=entry.name,
+        kind="stateless",
+        image=stack.images["simulator"],
+        team=entry.team,
+        part_of="exchange",
+        security=USER,
+        resources=Resources(memory=96 * MIB, cpu=0.2),
+        args=("service",),
+        ports=(Port("http", entry.port), Port("control", CONTROL_PORT)),
+        config_files=(ConfigFile("/etc/exchange/service.json", _json(document)),),
+        secret_files=tuple(file for file in SECRETS if _needs(stack.catalog, entry.dependencies, file)),
+        readiness=Probe(command=("python3", "-m", "simulator", "healthy", str(CONTROL_PORT))),
+    )
+
+
+def control(stack: Stack) -> Workload:
+    """The page and interface that inject faults, with a simulated bare host beside it."""
+    document = {
+        "port": FAULTS_PORT,
+        "host_metrics_port": 9100,
+        "services": {s.name: f"http://{s.name}:{CONTROL_PORT}" for s in stack.catalog.services},
+        "endpoints": endpoints(stack.catalog, tuple(stack.catalog.dependencies)),
+    }
+    return Workload(
+        name="exchange-control",
+        kind="stateless",
+        image=stack.images["simulator"],
+        team="platform",
+        part_of="exchange",
+        security=USER,
+        resources=Resources(memory=128 * MIB, cpu=0.2),
+        args=("control",),
+        ports=(Port("http", FAULTS_PORT, stack.settings.faults_port, page="/"), Port("host", 9100)),
+        config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
+        secret_files=SECRETS,
+        readiness=Probe(command=("python3", "-m", "simulator", "healthy", str(FAULTS_PORT))),
+        scrapes=(
+            Scrape(
+                "node",
+                ("exchange-control:9100",),
+                {"service": "simulated-host", "team": "platform", "instance": "simulated-host"},
+            ),
+        ),
+    )
+
+
+def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Where each dependency answers; passwords are files."""
+    result: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name in catalog.by_name:
+            other = catalog.by_name[name]
+            result[name] = {"url": f"http://{other.address}{other.health_path}"}
+            continue
+        store = catalog.dependencies[name]
+        result[name] = {"host": store.hosts[0], "port": store.port}
+        if store.kind != "redis":
+            result[name]["user"] = "exchange"
+        if store.kind == "postgres":
+            result[name]["dbname"] = "exchange"
+            for replica in store.hosts[1:]:
+                result[f"{name}_replica"] = {**result[name], "host": replica}
+    return result
+
+
+def _needs(catalog: Catalog, dependencies: tuple[str, ...], file: SecretFile) -> bool:
+    kinds = {catalog.dependencies[name].kind for name in dependencies if name in catalog.dependencies}
+    return file.secret.removesuffix("-password") in kinds
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"

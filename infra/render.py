@@ -1,0 +1,108 @@
+"""Run the Pulumi program in process and write what it declares as files.
+
+Uses Pulumi's mock runtime: no engine, no Docker, no credentials. `python -m infra.render --stack dev`
+writes .render/dev/compose.yaml.
+"""
+
+import argparse
+import asyncio
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi.runtime.stack
+import yaml
+from pulumi.runtime import mocks
+
+from infra import program, settings
+from infra.errors import InputError
+from infra.settings import ROOT
+from infra.targets import compose
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A declared resource: its Pulumi type token, its name and its inputs in camelCase."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+
+
+class _Capture(mocks.Mocks):
+    def __init__(self) -> None:
+        self.resources: list[Resource] = []
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
+        return f"{args.name}-id", dict(args.inputs)
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise NotImplementedError(f"the program calls {args.token}; render cannot answer it")
+
+
+def resources(stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT) -> list[Resource]:
+    """The resources the program declares for a stack, in the order of their names.
+
+    `overrides` are settings on top of the stack's file. Raises InputError for bad input.
+    """
+    values = {**settings.stack_file_values(stack, root), **(overrides or {})}
+    capture = _Capture()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    mocks.set_mocks(capture, project=settings.NAMESPACE, stack=stack, preview=True)
+    pulumi.runtime.set_all_config({f"{settings.NAMESPACE}:{key}": str(value) for key, value in values.items()})
+
+    try:
+        asyncio.get_event_loop().run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: program.run(root)))
+    except pulumi.RunError as error:
+        raise InputError(str(error)) from None
+    return sorted(capture.resources, key=lambda r: (r.type, r.name))
+
+
+def write(stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT) -> list[Path]:
+    """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
+    declared = resources(stack, overrides, root)
+    document = compose.document(stack, [(r.type, r.name, r.inputs) for r in declared])
+    directory = root / ".render" / stack
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    path = directory / "compose.yaml"
+    path.write_text(yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True))
+    return [path]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes files' contents as literal blocks, so that a reviewer reads them as they are."""
+
+
+def _literal(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _literal)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.render", description="Write a stack's resources as files.")
+    parser.add_argument("--stack", default="dev", help="the stack to render (default: dev)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting on top of the file")
+    arguments = parser.parse_args()
+    try:
+        overrides = dict(item.split("=", 1) for item in arguments.set)
+    except ValueError:
+        parser.error("--set takes KEY=VALUE")
+    try:
+        for path in write(arguments.stack, overrides):
+            print(path.relative_to(ROOT))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

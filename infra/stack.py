@@ -1,0 +1,36 @@
+"""One stack: what every component needs to know to say what it runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import catalog, images, settings
+from infra.catalog import Catalog
+from infra.images import Images
+from infra.settings import ROOT, Settings
+from infra.workload import ConfigFile
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Settings, catalog and images of the stack called `name`, read from the project at `root`."""
+
+    name: str
+    settings: Settings
+    catalog: Catalog
+    images: Images
+    root: Path = ROOT
+
+    def config(self, source: str, path: str) -> ConfigFile:
+        """configs/<source> as a file at `path` in the workload."""
+        return ConfigFile(path, (self.root / "configs" / source).read_text())
+
+    def link(self, port: int) -> str:
+        """The address a person opens for a published port."""
+        host = "localhost" if self.settings.bind_address in ("127.0.0.1", "0.0.0.0") else self.settings.bind_address  # noqa: S104
+        return f"http://{host}:{port}"
+
+
+def load(name: str, values: Settings | None = None, root: Path = ROOT) -> Stack:
+    """Read everything once. Raises InputError before anything is touched."""
+    checked = values or settings.load(name, root)
+    return Stack(name, checked, catalog.load(root), images.load(checked, root), root)

@@ -1,0 +1,77 @@
+"""Day-2 commands: `python -m operate COMMAND`; the Makefile has a verb for each."""
+
+import argparse
+import sys
+
+from infra import assembly, checks, secretfiles, stack
+from infra.errors import InputError
+from operate import deploy, engine, images, preflight, status
+from operate.progress import loud
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Set everything up and wait until it is well."""
+    current = stack.load(arguments.stack)
+    workloads = assembly.workloads(current)
+    secretfiles.check(current.settings, workloads)
+    checks.verify(workloads)
+    engine.ensure()
+    preflight.ports_free(current)
+    preflight.passwords_match_volumes(current)
+    images.ensure(current)
+    current = stack.load(arguments.stack)  # which images there are is known only now
+    for component, reason in current.images.unavailable.items():
+        loud(f"{component} is left out: {reason}")
+    if untested := checks.verify(assembly.workloads(current)):
+        loud(f"not checked before deployment, no checker here: {', '.join(untested)}")
+    deploy.up(current)
+    status.wait(current)
+    return 0 if status.table(current) else 1
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """Remove the containers; the data stays unless --purge."""
+    if not engine.answers():
+        raise InputError("no Docker engine answers, so nothing of the stack runs; `make up` starts one.")
+    print(deploy.down(stack.load(arguments.stack), arguments.purge))
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the table of components."""
+    if not engine.answers():
+        raise InputError("no Docker engine answers, so nothing of the stack runs; `make up` starts one.")
+    return 0 if status.table(stack.load(arguments.stack)) else 1
+
+
+def make_images(arguments: argparse.Namespace) -> int:
+    """Pull the pinned images, or build what cannot be pulled."""
+    current = stack.load(arguments.stack)
+    engine.ensure()
+    images.ensure(current, verbose=True)
+    return 0
+
+
+def main() -> int:
+    """Parse the command line and run one command; bad input is one sentence and exit status 2."""
+    parser = argparse.ArgumentParser(prog="python -m operate", description=__doc__)
+    parser.add_argument("--stack", default="dev", help="the stack (default: dev)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function in (("up", up), ("down", down), ("status", show), ("images", make_images)):
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        command.set_defaults(run=function)
+        if function is down:
+            command.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
+    arguments = parser.parse_args()
+    try:
+        return int(arguments.run(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The stack's containers and volumes, as the Docker engine knows them."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from infra.errors import InputError
+from infra.targets.docker import PREFIX
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a stack. `health` is "", "starting", "healthy" or "unhealthy"."""
+
+    name: str
+    component: str
+    state: str
+    health: str
+    published: tuple[int, ...]
+    by_compose: bool
+
+    @property
+    def ready(self) -> bool:
+        """Running, and healthy where it has a health check."""
+        return self.state == "running" and self.health in ("", "healthy")
+
+
+def docker(*arguments: str) -> str:
+    """Output of the docker command. Raises InputError with its last line."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise InputError(f"`docker {' '.join(arguments[:3])}` failed ({last}); see `docker info`.")
+    return done.stdout
+
+
+def of(stack: str) -> list[Container]:
+    """Every container of the stack, running or not, from whichever checkout."""
+    ids = docker("ps", "-aq", "--filter", f"label={PREFIX}.stack={stack}").split()
+    if not ids:
+        return []
+    return sorted((_container(data) for data in json.loads(docker("inspect", *ids))), key=lambda c: c.component)
+
+
+def _container(data: dict[str, Any]) -> Container:
+    labels = data["Config"]["Labels"]
+    bindings = data["HostConfig"]["PortBindings"] or {}
+    return Container(
+        name=data["Name"].lstrip("/"),
+        component=labels[f"{PREFIX}.component"],
+        state=data["State"]["Status"],
+        health=data["State"].get("Health", {}).get("Status", ""),
+        published=tuple(int(item["HostPort"]) for items in bindings.values() for item in items if item["HostPort"]),
+        by_compose="com.docker.compose.project" in labels,
+    )
+
+
+def published_ports(stack: str) -> set[int]:
+    """Host ports that running containers of the stack hold."""
+    return {port for container in of(stack) if container.state == "running" for port in container.published}
+
+
+def volumes(stack: str) -> list[str]:
+    """Names of the stack's volumes."""
+    return docker("volume", "ls", "-q", "--filter", f"label={PREFIX}.stack={stack}").split()
+
+
+def remove(stack: str) -> int:
+    """Stop and remove every container of the stack at once; returns how many there were."""
+    names = [container.name for container in of(stack)]
+    if names:
+        docker("stop", *names)
+        docker("rm", *names)
+    return len(names)
+
+
+def purge(stack: str) -> int:
+    """Remove the stack's volumes; returns how many there were."""
+    names = volumes(stack)
+    if names:
+        docker("volume", "rm", *names)
+    return len(names)
+
+
+def remove_network(stack: str) -> None:
+    """Remove the stack's network where it is left."""
+    for network in docker("network", "ls", "-q", "--filter", f"label={PREFIX}.stack={stack}").split():
+        docker("network", "rm", network)

@@ -1,0 +1,99 @@
+"""Deploys and removes a stack: with the Pulumi engine where it is on the PATH, else with Docker Compose."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from infra import assembly, render, secretfiles
+from infra.errors import InputError
+from infra.stack import Stack
+from operate import containers, tools
+from operate.progress import loud, step
+
+
+def engine() -> str:
+    """ "pulumi" or "compose"."""
+    return "pulumi" if shutil.which("pulumi") else "compose"
+
+
+def up(stack: Stack) -> None:
+    """Bring the stack to what the program declares; unchanged parts are left alone."""
+    chosen = engine()
+    running = containers.of(stack.name)
+    if any(container.by_compose != (chosen == "compose") for container in running):
+        loud(f"the running stack was deployed by another engine; its containers are replaced by {chosen}'s, data stays")
+        containers.remove(stack.name)
+        containers.remove_network(stack.name)
+        if chosen == "pulumi":
+            _pulumi(stack, "refresh", "--yes", "--skip-preview")
+    if chosen == "pulumi":
+        print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
+        with step("pulumi up"):
+            _pulumi(stack, "up", "--yes", "--skip-preview")
+    else:
+        print("deploying with Docker Compose from the render: no pulumi on the PATH", flush=True)
+        secretfiles.write(stack.name, stack.settings, assembly.workloads(stack), stack.root)
+        with step("docker compose up"):
+            _compose(stack, "up", "--detach", "--remove-orphans", "--quiet-pull")
+
+
+def down(stack: Stack, purge: bool) -> str:
+    """Remove the stack's containers and network, and its volumes when `purge`. Returns what was done."""
+    if engine() == "pulumi" and _has_state(stack):
+        with step("pulumi destroy"):
+            _pulumi(stack, "destroy", "--yes", "--skip-preview")
+    removed = containers.remove(stack.name)
+    containers.remove_network(stack.name)
+    said = f"{stack.name} is down" + (f", {removed} containers removed" if removed else "")
+    if not purge:
+        kept = len(containers.volumes(stack.name))
+        return f"{said}; {kept} volumes are kept (PURGE=1 removes them)" if kept else said
+    count = containers.purge(stack.name)
+    shutil.rmtree(stack.root / ".secrets" / stack.name, ignore_errors=True)
+    return f"{said}; {count} volumes and the stack's generated secrets removed"
+
+
+def pulumi_environment(root: Path) -> dict[str, str]:
+    """Environment for the engine: a local file backend and no passphrase, unless the caller has chosen."""
+    state = root / ".pulumi-state"
+    chosen = dict(os.environ)
+    if "PULUMI_BACKEND_URL" not in chosen:
+        state.mkdir(mode=0o700, exist_ok=True)
+        chosen["PULUMI_BACKEND_URL"] = f"file://{state}"
+    if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(chosen):
+        # The stack's state on this machine holds no secret value: secrets are files beside it.
+        chosen["PULUMI_CONFIG_PASSPHRASE"] = ""
+    return {**chosen, "PULUMI_SKIP_UPDATE_CHECK": "1"}
+
+
+def _has_state(stack: Stack) -> bool:
+    listing = subprocess.run(
+        ["pulumi", "stack", "ls", "--json", "--non-interactive"],
+        cwd=stack.root,
+        env=pulumi_environment(stack.root),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f'"{stack.name}"' in listing.stdout
+
+
+def _pulumi(stack: Stack, command: str, *arguments: str) -> None:
+    environment = pulumi_environment(stack.root)
+    select = ["pulumi", "stack", "select", "--create", stack.name, "--non-interactive"]
+    run = ["pulumi", command, "--stack", stack.name, "--non-interactive", "--suppress-progress", *arguments]
+    for line in (select, run):
+        done = subprocess.run(line, cwd=stack.root, env=environment, check=False)
+        if done.returncode:
+            raise InputError(
+                f"`{' '.join(line[:2])}` failed; its output above says why. Run `make up` again after that."
+            )
+
+
+def _compose(stack: Stack, *arguments: str) -> None:
+    files = render.write(stack.name, root=stack.root)
+    compose = tools.ensure("docker-compose")
+    done = subprocess.run([str(compose), "--file", str(files[0]), *arguments], check=False)
+    if done.returncode:
+        raise InputError("`docker compose up` failed; its output above says why. Run `make up` again after that.")

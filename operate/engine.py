@@ -1,0 +1,75 @@
+"""A Docker engine that answers: the running one, else one installed on this machine."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from infra.errors import InputError
+from operate.progress import step
+
+LOG = Path("/var/log/dockerd.log")
+
+
+def answers() -> bool:
+    """Whether a Docker engine answers the client."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+
+
+def ensure() -> None:
+    """Use a running engine, else start or install one (Debian, root). Raises InputError where neither can be."""
+    if answers():
+        return
+    problem = obstacle()
+    if problem:
+        raise InputError(problem)
+    if shutil.which("dockerd") is None:
+        with step("installing Docker (docker.io) from Debian's packages"):
+            apt_install("docker.io", "iptables", "containernetworking-plugins")
+        if answers():
+            return
+    with step("starting the Docker engine"):
+        _start()
+
+
+def obstacle() -> str | None:
+    """Why no engine can be started here, as one sentence with the remedy; None when one can."""
+    start = "start yours (for example `systemctl start docker`)"
+    if os.environ.get("DOCKER_HOST"):
+        return f"DOCKER_HOST is {os.environ['DOCKER_HOST']!r} and no Docker engine answers there; {start} or unset it."
+    if os.geteuid() != 0:
+        return f"no Docker engine answers and only root can install one; {start} or run `sudo make up`."
+    if shutil.which("dockerd") is None and shutil.which("apt-get") is None:
+        return f"no Docker engine answers and this is no Debian system; {start}, or install Docker for your system."
+    return None
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages. Raises InputError with apt's last line."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise InputError(
+                f"`{' '.join(command)}` failed ({' '.join(last)}); correct that and run the same command again."
+            )
+
+
+def _start() -> None:
+    if Path("/run/systemd/system").is_dir():
+        subprocess.run(["systemctl", "start", "docker"], check=False, capture_output=True)
+    else:
+        # No init system: the engine must outlive this command and its terminal.
+        with LOG.open("ab") as log:
+            subprocess.Popen(["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    for _ in range(120):
+        if answers():
+            return
+        time.sleep(0.5)
+    raise InputError(
+        f"the Docker engine does not start; see {LOG} or `journalctl -u docker`, then run `make up` again."
+    )

@@ -1,0 +1,121 @@
+"""What runs, where, in which state: the table of `make status`, and the wait of `make up`."""
+
+import time
+from dataclasses import dataclass
+
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from infra import assembly
+from infra.errors import InputError
+from infra.stack import Stack
+from infra.workload import Workload
+from operate import containers
+
+
+@dataclass(frozen=True)
+class Target:
+    """A scrape target of Prometheus: "up", "down" or "unknown", with the last error."""
+
+    job: str
+    instance: str
+    health: str
+    error: str
+
+
+def targets(stack: Stack) -> list[Target]:
+    """Prometheus' active targets; empty while it does not answer."""
+    address = f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
+    try:
+        answer = requests.get(f"{address}/api/v1/targets", params={"state": "active"}, timeout=3).json()
+    except (requests.RequestException, ValueError):
+        return []
+    return [
+        Target(t["labels"]["job"], t["labels"]["instance"], t["health"], t["lastError"])
+        for t in answer["data"]["activeTargets"]
+    ]
+
+
+def missing(stack: Stack, workloads: list[Workload]) -> list[str]:
+    """What is not as it should be, one phrase each; empty when all is well."""
+    running = {container.component: container for container in containers.of(stack.name)}
+    found = []
+    for workload in workloads:
+        container = running.get(workload.name)
+        if container is None:
+            found.append(f"{workload.name} has no container")
+        elif not container.ready:
+            found.append(f"{workload.name} is {container.health or container.state}")
+    scraped = targets(stack)
+    if not scraped:
+        found.append("Prometheus has no targets yet")
+    found += [f"target {t.job} {t.instance} is {t.health}" for t in scraped if t.health != "up"]
+    return found
+
+
+def wait(stack: Stack, seconds: int = 240) -> None:
+    """Wait until every container is healthy and every target is scraped. Raises InputError when time is over."""
+    workloads = assembly.workloads(stack)
+    start, said = time.monotonic(), ""
+    while left := missing(stack, workloads):
+        line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
+        if line != said:
+            print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)
+            said = line
+        if time.monotonic() - start > seconds:
+            name = left[0].split()[0]
+            raise InputError(
+                f"after {seconds} s {left[0]}"
+                f"{f' (and {len(left) - 1} more)' if len(left) > 1 else ''}; see `docker logs monitoring-{stack.name}-"
+                f"{name}`, then run `make up` again."
+            )
+        time.sleep(1)
+
+
+def table(stack: Stack) -> bool:
+    """Print the table; returns whether all is well."""
+    workloads = assembly.workloads(stack)
+    running = {container.component: container for container in containers.of(stack.name)}
+    scraped = targets(stack)
+    result = Table(title=f"stack {stack.name}", title_justify="left")
+    for column in ("component", "version", "state", "targets up", "address", "sign-in"):
+        result.add_column(column, no_wrap=True)
+    for part in ("platform", "exporters", "exchange"):
+        for workload in (w for w in workloads if w.part_of == part):
+            container = running.get(workload.name)
+            state = "absent" if container is None else container.health or container.state
+            good = container is not None and container.ready
+            result.add_row(
+                workload.name,
+                workload.image.version,
+                f"[{'green' if good else 'bold red'}]{state}",
+                _targets_of(workload, scraped),
+                _address(stack, workload),
+                workload.sign_in,
+            )
+        result.add_section()
+    for name, reason in stack.images.unavailable.items():
+        result.add_row(name, "", "[bold yellow]left out", "", reason, "")
+    Console(soft_wrap=True).print(result)
+    wrong = missing(stack, workloads)
+    up = sum(t.health == "up" for t in scraped)
+    print(
+        f"{len(workloads) - len([w for w in wrong if 'target' not in w])} of {len(workloads)} components healthy, "
+        f"{up} of {len(scraped)} targets up"
+    )
+    for phrase in wrong:
+        print(f"  {phrase}")
+    return not wrong
+
+
+def _targets_of(workload: Workload, scraped: list[Target]) -> str:
+    own = {target for scrape in workload.scrapes for target in scrape.targets}
+    ports = {f"{workload.name}:{port.number}" for port in workload.ports} | own
+    instances = {scrape.labels.get("instance", "") for scrape in workload.scrapes} - {""}
+    matching = [t for t in scraped if t.instance in ports | instances or f"//{workload.name}:" in t.instance]
+    return f"{sum(t.health == 'up' for t in matching)}/{len(matching)}" if matching else ""
+
+
+def _address(stack: Stack, workload: Workload) -> str:
+    return "  ".join(stack.link(port.published) for port in workload.ports if port.published)

@@ -1,0 +1,1 @@
+"""A small exchange that speaks the metrics contract and breaks on command, and a notification inbox."""

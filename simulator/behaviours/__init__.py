@@ -1,0 +1,1 @@
+"""What each capability does in one step of the simulation."""

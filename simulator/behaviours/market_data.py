@@ -1,0 +1,34 @@
+"""Publication of the engine's events to customers: it follows what the engine really published."""
+
+from __future__ import annotations
+
+from simulator.behaviours.base import World
+from simulator.engine_feed import EngineEvents
+from simulator.traffic import Moment
+
+_MARKETS = ("BTC-USD", "ETH-USD", "ETH-BTC")
+
+
+class MarketData:
+    def __init__(self, world: World) -> None:
+        metrics = world.metrics
+        self._sequence = metrics.gauge("market_data_sequence")
+        self._gaps = metrics.counter("market_data_sequence_gaps_total")
+        self._last_event = metrics.gauge("market_data_last_event_timestamp_seconds")
+        self._seen: dict[str, tuple[float, int]] = {}
+        for market in _MARKETS:
+            self._sequence.labels(market)
+            self._gaps.labels(market)
+            self._last_event.labels(market)
+
+    def tick(self, moment: Moment) -> None:
+        """Nothing moves by the clock: events arrive through `accept`."""
+
+    def accept(self, events: EngineEvents) -> None:
+        """Publish a run of engine events; a run that does not join the last one is a gap."""
+        seen = self._seen.get(events.market)
+        if seen is not None and seen[0] == events.epoch and seen[1] != events.previous:
+            self._gaps.labels(events.market).inc()
+        self._seen[events.market] = (events.epoch, events.last)
+        self._sequence.labels(events.market).set(events.last)
+        self._last_event.labels(events.market).set(events.timestamp)
