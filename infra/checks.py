@@ -1,7 +1,7 @@
 """Each tool's own checker, run over the configuration before anything is deployed."""
 
 import os
-import shutil
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -10,13 +10,18 @@ from pathlib import Path
 from infra.errors import InputError
 from infra.workload import Workload
 
-# Where `make images` and `make lint` leave the checkers they build or take out of images.
 BIN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mycrypto-monitoring" / "bin"
 
 
-def find(tool: str) -> str | None:
-    """The checker's path, or None when this machine has none yet."""
-    return shutil.which(tool, path=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}")
+def path_of(tool: str, version: str) -> Path:
+    """Where operate/checkers.py leaves a checker."""
+    return BIN / f"{tool}-{version}"
+
+
+def find(tool: str, version: str) -> Path | None:
+    """The checker of that version, or None when this machine has none yet."""
+    path = path_of(tool, version)
+    return path if path.exists() else None
 
 
 def verify(workloads: Iterable[Workload]) -> list[str]:
@@ -27,7 +32,7 @@ def verify(workloads: Iterable[Workload]) -> list[str]:
     missing = []
     for workload in workloads:
         for command in workload.checks:
-            tool = find(command[0])
+            tool = find(command[0], workload.image.version)
             if tool is None:
                 missing.append(command[0])
                 continue
@@ -49,21 +54,19 @@ def _lay_out(workload: Workload, directory: Path) -> None:
 
 
 def _sentence(workload: Workload, tool: str, output: str, directory: str) -> str:
-    """The first complaint in the checker's output, with the file it is about named as the repository names it."""
-    output = output.replace(f"{directory}/", "").replace(directory, "")
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    wrong = [line for line in lines if "SUCCESS" not in line and not line.startswith(("Checking", "Found"))]
-    complaint = next((line for line in wrong if _source(workload, line)), " ".join(wrong[:2]))
-    if complaint == "FAILED:" or not complaint:
-        complaint = " ".join(wrong[:2])
-    source = next((name for line in [complaint, *lines] if (name := _source(workload, line))), workload.name)
-    return f"{source}: {tool} refuses it: {complaint.removeprefix('FAILED:').strip()}; correct the file, nothing was changed."
+    """What the checker says from its first FAILED or error on, with the file named as the repository names it."""
+    lines = [line.strip() for line in output.replace(f"{directory}/", "").splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if re.search("FAILED|error|invalid", line, re.I)), 0)
+    complaint = " ".join(lines[first : first + 2]).partition("FAILED:")
+    words = (complaint[2] or complaint[0]).strip()
+    source = _source(workload, words) or _source(workload, " ".join(lines[: first + 2])) or workload.name
+    return f"{source}: {tool} refuses it: {words}; correct the file, nothing was changed."
 
 
 def _source(workload: Workload, line: str) -> str:
     """The hand-edited file below configs/ that a line of output names, or an empty string."""
     for file in workload.config_files:
         name = file.path.lstrip("/")
-        if name in line or f"/{Path(name).name}" in line:
+        if name in line or Path(name).name in line:
             return "configs/" + name.removeprefix("etc/")
     return ""

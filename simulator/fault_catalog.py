@@ -118,7 +118,9 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
         ),
         needs="wallet",
     ),
-    FaultSpec("withdrawal_failures", "Withdrawals fail.", (_ratio(0.4, "Share that fails."),), needs="wallet"),
+    FaultSpec(
+        "withdrawal_failures", "Withdrawals fail.", (_ratio(0.4, "Share that fails."),), needs="wallet"
+    ),
     FaultSpec(
         "deposit_backlog",
         "Deposits of an asset are not credited.",

@@ -55,7 +55,11 @@ PROFILES: dict[str, Profile] = {
     "market_data": Profile(
         15,
         0.008,
-        {("GET", "/api/ticker/{market}"): 6, ("GET", "/api/book/{market}"): 3, ("GET", "/api/candles/{market}"): 1},
+        {
+            ("GET", "/api/ticker/{market}"): 6,
+            ("GET", "/api/book/{market}"): 3,
+            ("GET", "/api/candles/{market}"): 1,
+        },
     ),
     "wallet": Profile(
         4,
@@ -126,13 +130,17 @@ class HttpTraffic:
     def add(self, method: str, route: str, status: int, count: int) -> None:
         """Count requests that a fault sends beside the usual traffic."""
         for _ in range(count):
-            self.record(method, route, status, self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA))
+            self.record(
+                method, route, status, self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA)
+            )
 
     def tick(self, moment: Moment) -> None:
         """The requests of one step."""
         faults = moment.faults
         if not moment.idle:
-            multiplier = faults.number("ddos", "multiplier", 1) * faults.number("order_flood", "multiplier", 1)
+            multiplier = faults.number("ddos", "multiplier", 1) * faults.number(
+                "order_flood", "multiplier", 1
+            )
             mean = self._profile.rate * moment.activity * moment.elapsed
             self._send(self._chance.poisson(mean * multiplier), moment)
         self._report_server_errors()
@@ -142,7 +150,9 @@ class HttpTraffic:
         weights = list(self._profile.routes.values())
         for method, route in self._chance.choices(routes, weights, k=count):
             status = self.status(moment.faults)
-            seconds = self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA) + self.delay(moment.faults)
+            seconds = self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA) + self.delay(
+                moment.faults
+            )
             self.record(method, route, status, seconds)
             if moment.now >= self._log_after:
                 self._log_after = moment.now + self._chance.uniform(1, 2)

@@ -67,8 +67,10 @@ func main() {
 
 // serve collects the given kinds of metrics and answers /metrics and /healthz on port until SIGTERM.
 func serve(port int, kinds container.MetricSet, labels metrics.ContainerLabelsFunc) error {
+	// One empty prefix is the library's "no other cgroups"; an empty list makes it panic.
+	noOtherCgroups := []string{""}
 	containers, err := manager.New(memory.New(sampleAge, nil), sysfs.NewRealSysFs(),
-		manager.HousekeepingConfigFlags, kinds, http.DefaultClient, nil, nil, "", 0)
+		manager.HousekeepingConfigFlags, kinds, http.DefaultClient, noOtherCgroups, nil, "", 0)
 	if err != nil {
 		return fmt.Errorf("read the host's cgroups (are /rootfs, /sys and /var/run mounted?): %w", err)
 	}

@@ -1,7 +1,7 @@
 """The exchange's data stores as dev runs them: Postgres with a streaming replica, Redis, RabbitMQ."""
 
 from infra.stack import Stack
-from infra.workload import GIB, MIB, Port, Probe, Resources, SecretFile, Security, Storage, Workload
+from infra.workload import GIB, MIB, Port, Probe, Resources, SecretFile, Security, Storage, Workload, listens_on
 
 
 def postgres(stack: Stack, role: str) -> Workload:
@@ -41,12 +41,12 @@ def redis(stack: Stack) -> Workload:
         image=stack.images["redis"],
         team="database",
         part_of="exchange",
-        security=Security(999, 1000),
+        security=Security(999, 999),
         resources=Resources(memory=128 * MIB),
         command=("redis-server",),
-        args=("/etc/redis/redis.conf",),
+        args=("/usr/local/etc/redis/redis.conf",),
         ports=(Port("redis", 6379),),
-        config_files=(stack.config("redis/redis.conf", "/etc/redis/redis.conf"),),
+        config_files=(stack.config("redis/redis.conf", "/usr/local/etc/redis/redis.conf"),),
         secret_files=(SecretFile("/run/secrets/redis-auth.conf", "redis-password", form="requirepass {}\n"),),
         storage=Storage("/data", 1 * GIB),
         # PING is refused without the password; that answer too says that Redis listens.
@@ -79,6 +79,6 @@ def rabbitmq(stack: Stack) -> Workload:
         storage=Storage("/var/lib/rabbitmq", 1 * GIB),
         # One scheduler thread pair is plenty here, and idle Erlang schedulers spin.
         env={"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"},
-        readiness=Probe(command=("rabbitmq-diagnostics", "-q", "check_port_listener", "5672"), start_period=60),
+        readiness=Probe(command=listens_on(5672), start_period=60),
         grace_seconds=30,
     )

@@ -93,9 +93,7 @@ def of_dependency(stack: Stack, name: str, store: Dependency) -> list[Workload]:
 def _postgres(stack: Stack, name: str, store: Dependency, host: str) -> Workload:
     image = stack.images["postgres-exporter"]
     statements, files = _statements(stack, image)
-    exporter = (
-        host.replace("postgres", "postgres-exporter") if host.startswith("postgres-") else f"{name}-exporter-{host}"
-    )
+    exporter = f"{host}-exporter"
     return Workload(
         name=exporter,
         kind="stateless",

@@ -37,7 +37,7 @@ def build(stack: Stack) -> Workload:
         storage=Storage("/var/lib/grafana", 1 * GIB),
         readiness=Probe("/api/health", PORT),
         scrapes=(Scrape("grafana", (f"grafana:{PORT}",), {"service": "grafana", "team": "platform"}),),
-        sign_in="admin / GRAFANA_ADMIN_PASSWORD, admin when unset",
+        sign_in="admin / $GRAFANA_ADMIN_PASSWORD, or admin",
     )
 
 

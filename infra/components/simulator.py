@@ -5,7 +5,7 @@ from typing import Any
 
 from infra.catalog import Catalog, Service
 from infra.stack import Stack
-from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload
+from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload, listens_on
 
 CONTROL_PORT = 9900
 FAULTS_PORT = 8090
@@ -49,7 +49,7 @@ def service(stack: Stack, entry: Service) -> Workload:
         ports=(Port("http", entry.port), Port("control", CONTROL_PORT)),
         config_files=(ConfigFile("/etc/exchange/service.json", _json(document)),),
         secret_files=tuple(file for file in SECRETS if _needs(stack.catalog, entry.dependencies, file)),
-        readiness=Probe(command=("python3", "-m", "simulator", "healthy", str(CONTROL_PORT))),
+        readiness=Probe(command=listens_on(CONTROL_PORT)),
     )
 
 
@@ -73,7 +73,7 @@ def control(stack: Stack) -> Workload:
         ports=(Port("http", FAULTS_PORT, stack.settings.faults_port, page="/"), Port("host", 9100)),
         config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
         secret_files=SECRETS,
-        readiness=Probe(command=("python3", "-m", "simulator", "healthy", str(FAULTS_PORT))),
+        readiness=Probe(command=listens_on(FAULTS_PORT)),
         scrapes=(
             Scrape(
                 "node",

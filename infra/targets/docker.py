@@ -66,7 +66,7 @@ def _container(stack: Stack, workload: Workload, network: docker.Network) -> doc
     if test := _health_test(workload):
         start = workload.readiness.start_period if workload.readiness else 0
         optional["healthcheck"] = docker.ContainerHealthcheckArgs(
-            tests=test, interval="5s", timeout="4s", retries=3, start_period=f"{start}s"
+            tests=test, interval="15s", timeout="4s", retries=3, start_period=f"{start}s"
         )
     if workload.security.host_pid:
         optional["pid_mode"] = "host"

@@ -1,0 +1,58 @@
+# The verbs of the platform. `make help` lists them; STACK=dev unless said otherwise.
+SHELL := /bin/bash
+STACK ?= dev
+PYTHON := .venv/bin/python
+VENV := .venv/.complete
+OPERATE := $(PYTHON) -m operate --stack $(STACK)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status images render secrets test test-unit test-stack lint format lock bench
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+$(VENV): requirements.txt operate/bootstrap.sh
+	@operate/bootstrap.sh
+
+up: $(VENV) ## set up everything and start the stack
+	@$(OPERATE) up
+
+down: $(VENV) ## stop the stack; data stays unless PURGE=1
+	@$(OPERATE) down $(if $(PURGE),--purge)
+
+status: $(VENV) ## components, addresses, state
+	@$(OPERATE) status
+
+images: $(VENV) ## pull the pinned images, or build what cannot be pulled
+	@$(OPERATE) images
+
+render: $(VENV) ## write the stack's resources below .render/$(STACK)
+	@$(PYTHON) -m infra.render --stack $(STACK)
+
+test: lint ## everything: lint, unit tests, and the live stack `test` on ports of its own
+	@$(PYTHON) -m pytest
+
+test-unit: $(VENV) ## tests that need no Docker
+	@$(PYTHON) -m pytest tests/unit
+
+test-stack: $(VENV) ## tests against the live stack `test`
+	@$(PYTHON) -m pytest tests/stack
+
+lint: $(VENV) ## ruff, mypy, yamllint, and each tool's own checker over its configuration
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@$(PYTHON) -m mypy infra operate simulator tests
+	@.venv/bin/yamllint --strict .
+	@$(OPERATE) check
+
+format: $(VENV) ## rewrite the Python sources in the house format
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet .
+
+lock: $(VENV) ## pin every dependency anew, with hashes
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --extra dev pyproject.toml --output-file requirements.txt
+	@.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 simulator/requirements.in --output-file simulator/requirements.txt
+
+bench: $(VENV) ## start-up times, memory and idle load of the stack, as figures
+	@$(OPERATE) bench

@@ -1,0 +1,57 @@
+"""`make bench`: how long the stack takes to start, what it weighs and what it costs at rest, as figures."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+from infra import assembly
+from infra.settings import ROOT
+from infra.stack import Stack, load
+from infra.workload import GIB, MIB
+from operate import containers, deploy
+from operate.status import query
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure the stack; it is stopped and started on the way, and left running. Data stays."""
+    stack = load(arguments.stack)
+    _command(stack, "up")
+    rows = [("render", _seconds(sys.executable, "-m", "infra.render", "--stack", stack.name), "s", "3 s")]
+    _command(stack, "down")
+    rows.append(("up, from down, images present", _command(stack, "up"), "s", "60 s"))
+    rows.append(("up, no change", _command(stack, "up"), "s", "15 s"))
+    print("two minutes at rest ...", flush=True)
+    time.sleep(120)
+    rows.append(("memory of all containers", memory(stack) / GIB, "GiB", "2.5 GiB"))
+    busy = query(stack, 'sum(rate(container_cpu_usage_seconds_total{name!=""}[90s]))')
+    rows.append(("CPU of all containers", busy, "cores", ""))
+    rows.append(("Prometheus head series", query(stack, "prometheus_tsdb_head_series"), "", ""))
+    rows.append(
+        ("evaluation of all rules", query(stack, "sum(prometheus_rule_group_last_duration_seconds)") * 1e3, "ms", "")
+    )
+    print(f"\nengine: {deploy.engine()}, {len(assembly.workloads(stack))} components, {os.cpu_count()} cores")
+    for name, value, unit, bound in rows:
+        print(f"{name:32} {value:9.2f} {unit:6}{f' (bound {bound})' if bound else ''}")
+    return 0
+
+
+def memory(stack: Stack) -> float:
+    """Bytes that the containers use, page cache not counted, as the engine reports them."""
+    names = [container.name for container in containers.of(stack.name)]
+    listing = containers.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *names)
+    factor = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": GIB}
+    used = (re.match(r"([\d.]+)(B|KiB|MiB|GiB)", line) for line in listing.splitlines())
+    return sum(float(match[1]) * factor[match[2]] for match in used if match)
+
+
+def _command(stack: Stack, *command: str) -> float:
+    return _seconds(sys.executable, "-m", "operate", "--stack", stack.name, *command)
+
+
+def _seconds(*command: str) -> float:
+    start = time.monotonic()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - start

@@ -1,0 +1,1 @@
+"""Receives what the platform sends to people, and shows it."""

@@ -1,0 +1,137 @@
+"""The live stack `test`: the platform on ports of its own, started once and removed at the end."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+import requests
+
+from infra import assembly
+from infra.settings import ROOT
+from infra.stack import Stack, load
+from infra.workload import Workload
+
+STACK = "test"
+T = TypeVar("T")
+
+
+def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a day-2 command on the test stack; its output is shown when the test fails."""
+    done = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "operate", "--stack", STACK, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(done.stdout, done.stderr, sep="\n")
+    return done
+
+
+def eventually(what: str, ask: Callable[[], T], seconds: float = 60) -> T:
+    """Ask until the answer is truthy; fail with the last answer when the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            pytest.fail(f"after {seconds:.0f} s still not: {what} (last answer {answer!r})")
+        time.sleep(0.5)
+
+
+class Live:
+    """The running stack, asked over its published ports."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        settings = stack.settings
+        self.prometheus = f"http://127.0.0.1:{settings.prometheus_port}"
+        self.alertmanager = f"http://127.0.0.1:{settings.alertmanager_port}"
+        self.loki = f"http://127.0.0.1:{settings.loki_port}"
+        self.inbox = f"http://127.0.0.1:{settings.inbox_port}"
+        self.faults = f"http://127.0.0.1:{settings.faults_port}"
+
+    def workloads(self) -> list[Workload]:
+        """What the program declares for the stack."""
+        return assembly.workloads(self.stack)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The vector an instant query gives."""
+        answer = requests.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=10).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """The value of an expression with one series, None without a series."""
+        result = self.query(expression)
+        assert len(result) <= 1, f"{expression} has {len(result)} series"
+        return float(result[0]["value"][1]) if result else None
+
+    def notifications(self, **filters: str) -> list[dict[str, Any]]:
+        """What the inbox has received."""
+        answer = requests.get(f"{self.inbox}/api/notifications", params=filters, timeout=10).json()
+        items: list[dict[str, Any]] = answer["notifications"] if isinstance(answer, dict) else answer
+        return items
+
+    def container(self, component: str) -> str:
+        """Name of a component's container."""
+        return f"monitoring-{STACK}-{component}"
+
+    def docker(self, *arguments: str) -> str:
+        """Output of a docker command that must succeed."""
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+    def inspect(self, component: str) -> dict[str, Any]:
+        """docker inspect of a component."""
+        data: dict[str, Any] = json.loads(self.docker("inspect", self.container(component)))[0]
+        return data
+
+    def fetch(self, url: str) -> str:
+        """GET from inside the stack's network, where the services' names resolve."""
+        script = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=5).read().decode())"
+        return self.docker("exec", self.container("exchange-control"), "python3", "-c", script)
+
+    def inject(self, service: str, fault: str, **parameters: Any) -> None:
+        """Inject a fault."""
+        answer = requests.put(f"{self.faults}/api/faults/{service}/{fault}", json=parameters, timeout=10)
+        assert answer.ok, answer.text
+
+    def heal(self) -> None:
+        """Heal every fault."""
+        assert requests.delete(f"{self.faults}/api/faults", timeout=15).ok
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
+    if not os.environ.get("KEEP"):
+        operate("down", "--purge")
+    done = operate("up")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    yield Live(load(STACK))
+    if not os.environ.get("KEEP"):
+        operate("down", "--purge")
+
+
+@pytest.fixture
+def faults(live: Live) -> Iterator[Live]:
+    """The stack, healed afterwards."""
+    live.heal()
+    yield live
+    live.heal()
+
+
+@pytest.fixture(scope="session")
+def pulumi() -> str:
+    """Path of the real engine; tests that need it are skipped, and say so, where there is none."""
+    path = shutil.which("pulumi")
+    if path is None:
+        pytest.skip("no pulumi on the PATH: not tried with a real engine here")
+    return path

@@ -1,0 +1,228 @@
+"""Bad input ends the program before a resource is declared, with one sentence that names place and remedy."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic.alias_generators import to_camel
+
+from infra import assembly, checks, render, secretfiles, settings
+from infra.errors import InputError
+from infra.settings import ROOT
+from infra.stack import load
+from operate import checkers, engine, preflight
+from tests.unit.conftest import Edit
+
+
+def refused(project: Path, **overrides: object) -> str:
+    """The sentence the program ends with."""
+    with pytest.raises(InputError) as caught:
+        render.resources("dev", overrides, project)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+def test_unknown_setting(project: Path) -> None:
+    sentence = refused(project, retentionDay=30)
+    assert "monitoring:retentionDay" in sentence
+    assert "pulumi config rm monitoring:retentionDay" in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("prometheusPort", "ninety", "a whole number"),
+        ("simulator", "maybe", "true or false"),
+        ("retentionDays", "true", "a whole number"),
+    ],
+)
+def test_setting_of_the_wrong_type(project: Path, key: str, value: str, remedy: str) -> None:
+    sentence = refused(project, **{key: value})
+    assert f"monitoring:{key}: is '{value}'" in sentence
+    assert remedy in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("retentionDays", 0),
+        ("prometheusPort", 70000),
+        ("target", "podman"),
+        ("bindAddress", "localhos"),
+        ("smtpSmarthost", "mail"),
+        ("pagerdutyUrl", "events"),
+        ("environment", "Dev!"),
+    ],
+)
+def test_setting_out_of_range(project: Path, key: str, value: object) -> None:
+    sentence = refused(project, **{key: value})
+    assert key in sentence
+    assert str(value) in sentence
+
+
+def test_two_settings_with_one_port(project: Path) -> None:
+    sentence = refused(project, grafanaPort=9090)
+    assert "grafanaPort" in sentence
+    assert "prometheusPort" in sentence
+
+
+def test_unknown_stack(project: Path) -> None:
+    with pytest.raises(InputError, match=r"Pulumi\.staging\.yaml: no such stack; the stacks here are dev"):
+        render.resources("staging", root=project)
+
+
+def test_settings_are_exactly_those_declared() -> None:
+    fields = {field.alias or name for name, field in settings.Settings.model_fields.items()}
+    aliases = {to_camel(name) for name in settings.Settings.model_fields}
+    assert aliases == set(settings.declared()), fields
+
+
+def test_duplicate_service_name(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "- name: kyc-service", "- name: auth-service")
+    sentence = refused(project)
+    assert "services[5] (auth-service): name" in sentence
+    assert "rename or remove" in sentence
+
+
+def test_unknown_team(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "team: compliance\n    tier", "team: complience\n    tier")
+    sentence = refused(project)
+    assert "services[5] (kyc-service): team: unknown team 'complience'" in sentence
+    assert "blockchain, compliance, database" in sentence
+
+
+def test_unknown_tier(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "tier: critical", "tier: gold")
+    sentence = refused(project)
+    assert "configs/services.yaml: services[0] (api-gateway): tier: is 'gold'" in sentence
+    assert "'critical' or 'standard'" in sentence
+
+
+def test_unknown_dependency(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "dependencies: [redis]", "dependencies: [memcached]")
+    assert "unknown dependency 'memcached'; known: auth-service" in refused(project)
+
+
+def test_unknown_key_of_a_service(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "    port: 3001\n", "    port: 3001\n    prot: 3001\n")
+    assert "services[5] (kyc-service): prot: unknown key" in refused(project)
+
+
+def test_rename_onto_a_name_outside_the_contract(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", ": http_requests_total", ": http_request_total")
+    sentence = refused(project)
+    assert "(trading-engine): rename: trade_engine_http_requests_total is renamed to 'http_request_total'" in sentence
+    assert "configs/contract.yaml" in sentence
+
+
+def test_services_file_that_is_no_yaml(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "teams:", "teams: [")
+    assert "configs/services.yaml: not valid YAML at line" in refused(project)
+
+
+def test_contract_metric_of_an_unknown_type(project: Path, edit: Edit) -> None:
+    edit("configs/contract.yaml", "type: counter", "type: count")
+    assert "configs/contract.yaml: contract.http.metrics.http_requests_total.type: is 'count'" in refused(project)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_checkers() -> None:
+    """promtool and amtool, built on first use."""
+    checkers.build(load("dev"))
+
+
+def test_rule_file_that_promtool_refuses(project: Path, edit: Edit) -> None:
+    edit("configs/prometheus/rules/critical.yml", "max by (service)", "max bye (service)")
+    sentence = refused(project)
+    assert sentence.startswith("configs/prometheus/rules/critical.yml: promtool refuses it")
+    assert "ServiceDown" in sentence
+    assert "nothing was changed" in sentence
+
+
+def test_alertmanager_file_that_amtool_refuses(project: Path, edit: Edit) -> None:
+    edit("configs/alertmanager/alertmanager.yml", "group_wait", "group_weight")
+    sentence = refused(project)
+    assert sentence.startswith("configs/alertmanager/alertmanager.yml: amtool refuses it")
+    assert "group_weight" in sentence
+
+
+def test_template_that_amtool_refuses(project: Path, edit: Edit) -> None:
+    edit("configs/alertmanager/templates/notification.tmpl", "{{ define", "{{ defined")
+    assert "notification.tmpl" in refused(project)
+
+
+def test_every_check_has_its_tool_or_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "find", lambda _tool, _version: None)
+    missing = checks.verify(assembly.workloads(load("dev", root=project)))
+    assert set(missing) >= {"promtool", "amtool"}
+
+
+def test_receiver_secret_missing_without_the_inbox(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
+    sentence = refused(project, inbox=False)
+    assert "slack-webhook-url" in sentence
+    assert "export SLACK_WEBHOOK_URL=" in sentence
+
+
+def test_built_images_missing(project: Path) -> None:
+    assert "run `make images`" in refused(project, images="built")
+
+
+def test_torn_image_manifest(project: Path) -> None:
+    (project / ".images").mkdir()
+    (project / ".images/built.json").write_text('{"source": "bui')
+    assert ".images/built.json: not complete; run `make images`." in refused(project)
+
+
+def test_port_in_use(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operate.containers.published_ports", lambda _stack: set())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (project / "Pulumi.dev.yaml").write_text(f"config:\n  monitoring:prometheusPort: {port}\n")
+        with pytest.raises(InputError) as caught:
+            preflight.ports_free(load("dev", root=project))
+    assert f"monitoring:prometheusPort: port {port} on 127.0.0.1 is in use" in str(caught.value)
+    assert "in Pulumi.dev.yaml" in str(caught.value)
+
+
+def test_no_docker_and_no_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for user, words in ((1000, "only root can install one"), (0, "no Debian system")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        with pytest.raises(InputError, match=words):
+            engine.ensure()
+
+
+def test_command_line_says_it_in_one_line_and_exits_with_2() -> None:
+    done = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "operate", "--stack", "nowhere", "status"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_secret_files_are_private_and_kept(project: Path) -> None:
+    stack = load("dev", root=project)
+    workloads = assembly.workloads(stack, {})
+    secretfiles.write("dev", stack.settings, workloads, project, {})
+    files = [path for path in (project / ".secrets").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    before = {path: (path.read_text(), path.stat().st_mtime_ns, oct(path.stat().st_mode & 0o777)) for path in files}
+    if os.geteuid() == 0:
+        assert {mode for _, _, mode in before.values()} == {"0o600"}
+    secretfiles.write("dev", stack.settings, workloads, project, {})
+    assert {p: (p.read_text(), p.stat().st_mtime_ns, oct(p.stat().st_mode & 0o777)) for p in files} == before
+    exporter = json.loads((project / ".secrets/dev/redis-exporter/redis-passwords.json").read_text())
+    assert list(exporter) == ["redis://redis:6379"]
