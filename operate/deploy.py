@@ -55,16 +55,17 @@ def down(stack: Stack, purge: bool) -> str:
 
 
 def pulumi_environment(root: Path) -> dict[str, str]:
-    """Environment for the engine: a local file backend and no passphrase, unless the caller has chosen."""
-    state = root / ".pulumi-state"
-    chosen = dict(os.environ)
+    """Environment for the engine: a local file backend without a passphrase, unless the caller names a backend."""
+    chosen = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
     if "PULUMI_BACKEND_URL" not in chosen:
+        state = root / ".pulumi-state"
         state.mkdir(mode=0o700, exist_ok=True)
         chosen["PULUMI_BACKEND_URL"] = f"file://{state}"
-    if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(chosen):
-        # The stack's state on this machine holds no secret value: secrets are files beside it.
+        # This state holds no secret value: secrets are files beside it. A passphrase the caller keeps for
+        # other stacks would not fit the salt in the stack's file.
+        chosen.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
         chosen["PULUMI_CONFIG_PASSPHRASE"] = ""
-    return {**chosen, "PULUMI_SKIP_UPDATE_CHECK": "1"}
+    return chosen
 
 
 def _has_state(stack: Stack) -> bool:

@@ -66,7 +66,7 @@ def _container(stack: Stack, workload: Workload, network: docker.Network) -> doc
     if test := _health_test(workload):
         start = workload.readiness.start_period if workload.readiness else 0
         optional["healthcheck"] = docker.ContainerHealthcheckArgs(
-            tests=test, interval="15s", timeout="4s", retries=3, start_period=f"{start}s"
+            tests=test, interval="15s", timeout="4s", retries=3, start_period=_duration(start)
         )
     if workload.security.host_pid:
         optional["pid_mode"] = "host"
@@ -108,6 +108,12 @@ def _container(stack: Stack, workload: Workload, network: docker.Network) -> doc
             delete_before_replace=True,
         ),
     )
+
+
+def _duration(seconds: int) -> str:
+    """As the engine writes it back: 60 s is 1m0s. Any other spelling is a change at every preview."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def _health_test(workload: Workload) -> list[str]:
