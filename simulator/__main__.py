@@ -31,9 +31,7 @@ def _arguments() -> argparse.Namespace:
     inbox.add_argument("--http-port", type=int, default=8025)
     inbox.add_argument("--smtp-port", type=int, default=1025)
     inbox.add_argument("--data-dir", type=Path, default=Path("/data"))
-    inbox.add_argument(
-        "--heartbeat-timeout", type=float, default=180, help="seconds without a beat, default 180"
-    )
+    inbox.add_argument("--heartbeat-timeout", type=float, default=180, help="seconds without a beat, default 180")
     inbox.add_argument("--version-name", default="1.0.0", help="version that /health says")
     return parser.parse_args()
 

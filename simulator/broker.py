@@ -67,9 +67,7 @@ class RabbitMqDependency(Dependency):
             self._service, durable=True, arguments={"x-max-length": _QUEUE_LIMIT}
         )
         if self._feed is not None or self._listener is not None:
-            self._events = await self._channel.declare_exchange(
-                EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True
-            )
+            self._events = await self._channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True)
         if self._listener is not None:
             await self._listen(self._channel)
 

@@ -108,9 +108,7 @@ def _read(path: Path) -> _Section:
             f"{path} cannot be read ({problem.strerror}); mount it there or name another with --config."
         ) from problem
     except ValueError as problem:
-        raise ConfigError(
-            f"{path} is not valid JSON ({problem}); write it anew from the catalog."
-        ) from problem
+        raise ConfigError(f"{path} is not valid JSON ({problem}); write it anew from the catalog.") from problem
 
 
 def _metric(name: str, section: _Section) -> MetricSpec:
@@ -123,9 +121,7 @@ def _metric(name: str, section: _Section) -> MetricSpec:
     bounds = tuple(float(bound) for bound in buckets)
     if kind == "histogram" and not bounds:
         raise ConfigError(f"{section.place}: a histogram needs `buckets`; copy them from the contract.")
-    return MetricSpec(
-        name, cast("MetricType", kind), section.texts("labels"), bounds, section.text("help", name)
-    )
+    return MetricSpec(name, cast("MetricType", kind), section.texts("labels"), bounds, section.text("help", name))
 
 
 def _endpoint(section: _Section) -> Endpoint:

@@ -42,9 +42,7 @@ class Control:
         self._simulated_host = SimulatedHost(self._faults)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._active = Gauge(
-            "simulator_active_faults", "Infrastructure faults in force.", registry=self._registry
-        )
+        self._active = Gauge("simulator_active_faults", "Infrastructure faults in force.", registry=self._registry)
         self._session: aiohttp.ClientSession | None = None
         self._page = resources.files("simulator").joinpath("pages/control.html").read_text(encoding="utf-8")
         self._change = asyncio.Lock()
@@ -97,9 +95,7 @@ class Control:
         self._active.set(len(self._faults.active_names()))
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
 
-    async def _ask(
-        self, service: str, method: str, path: str, parameters: object = None
-    ) -> tuple[int, object]:
+    async def _ask(self, service: str, method: str, path: str, parameters: object = None) -> tuple[int, object]:
         """A service's answer. Raises FaultError (404, 502)."""
         if service not in self._config.services:
             known = ", ".join([*self._config.services, INFRASTRUCTURE])
@@ -174,9 +170,7 @@ class Control:
 
         silent = await asyncio.gather(*(heal(service) for service in self._config.services))
         await self._heal_all_here()
-        return web.json_response(
-            {"healed": True, "unreachable": [name for name in silent if name is not None]}
-        )
+        return web.json_response({"healed": True, "unreachable": [name for name in silent if name is not None]})
 
     async def _follow_host_down(self) -> None:
         if self._faults.any_active("host_down"):

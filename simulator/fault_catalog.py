@@ -74,9 +74,7 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
         ),
         needs="accounts",
     ),
-    FaultSpec(
-        "registration_failures", "Registrations fail.", (_ratio(0.6, "Share that fails."),), needs="accounts"
-    ),
+    FaultSpec("registration_failures", "Registrations fail.", (_ratio(0.6, "Share that fails."),), needs="accounts"),
     FaultSpec(
         "stalled_matching",
         "Orders are accepted and nothing is matched; the process looks healthy.",
@@ -118,9 +116,7 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
         ),
         needs="wallet",
     ),
-    FaultSpec(
-        "withdrawal_failures", "Withdrawals fail.", (_ratio(0.4, "Share that fails."),), needs="wallet"
-    ),
+    FaultSpec("withdrawal_failures", "Withdrawals fail.", (_ratio(0.4, "Share that fails."),), needs="wallet"),
     FaultSpec(
         "deposit_backlog",
         "Deposits of an asset are not credited.",

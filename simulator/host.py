@@ -45,12 +45,8 @@ HOST_FAULTS: tuple[FaultSpec, ...] = (
             Parameter("seconds_until_full", "Time until nothing is available.", 3600, 60, 86400),
         ),
     ),
-    FaultSpec(
-        "high_cpu", "The simulated host is busy.", (Parameter("ratio", "Part of the CPUs in use.", 0.95),)
-    ),
-    FaultSpec(
-        "high_memory", "The simulated host's memory is short.", (Parameter("ratio", "Part in use.", 0.95),)
-    ),
+    FaultSpec("high_cpu", "The simulated host is busy.", (Parameter("ratio", "Part of the CPUs in use.", 0.95),)),
+    FaultSpec("high_memory", "The simulated host's memory is short.", (Parameter("ratio", "Part in use.", 0.95),)),
     FaultSpec("host_down", "The simulated host's exporter refuses connections."),
 )
 
@@ -150,9 +146,7 @@ class SimulatedHost(Collector):
             "SwapFree": 0.0,
         }
         for name, size in sizes.items():
-            yield GaugeMetricFamily(
-                f"node_memory_{name}_bytes", f"Memory information field {name}_bytes.", size
-            )
+            yield GaugeMetricFamily(f"node_memory_{name}_bytes", f"Memory information field {name}_bytes.", size)
 
     def _available(self, mountpoint: str, usual: float) -> float:
         """Part of a file system that is available, 0 to 1."""

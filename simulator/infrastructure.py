@@ -12,6 +12,8 @@ from typing import Any
 import aio_pika
 import psycopg
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from simulator.config import Endpoint, Secrets
 from simulator.faults import FaultError, FaultSpec, Parameter, Value
@@ -28,9 +30,7 @@ _KEY_PREFIX = "fault:"
 _MIB = 1024 * 1024
 
 REAL_FAULTS: tuple[FaultSpec, ...] = (
-    FaultSpec(
-        "replication_lag", "The replica stops to replay what the primary writes.", needs="database_replica"
-    ),
+    FaultSpec("replication_lag", "The replica stops to replay what the primary writes.", needs="database_replica"),
     FaultSpec(
         "connection_exhaustion",
         "Connections of the primary are taken and held.",
@@ -134,6 +134,8 @@ class Infrastructure:
             port=endpoint.port,
             password=self._secrets.password("redis"),
             socket_timeout=_TIMEOUT_SECONDS,
+            # Whoever asked for the fault is told at once that Redis is away.
+            retry=Retry(NoBackoff(), 0),
             client_name="fault",
         )
 
@@ -190,9 +192,7 @@ class Infrastructure:
             memory = await client.info("memory")
             limit = int(memory["maxmemory"])
             if limit == 0:
-                raise FaultError(
-                    502, "redis_memory: Redis has no maxmemory to fill; set one in its configuration."
-                )
+                raise FaultError(502, "redis_memory: Redis has no maxmemory to fill; set one in its configuration.")
             block = b"x" * max(1024, min(_MIB, limit // 200))
             # Bounded: where Redis evicts the fault's own keys, use never reaches the ratio.
             with contextlib.suppress(redis.ResponseError):

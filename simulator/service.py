@@ -48,7 +48,7 @@ class Service:
         profile = profile_of(config.capabilities)
         self._traffic = HttpTraffic(self.metrics, profile, self._chance)
         world = World(self.metrics, self._traffic, self._chance, config.simulate)
-        self._behaviours = create_behaviours(config.capabilities, world)
+        self.behaviours = create_behaviours(config.capabilities, world)
         self._dependencies = [self._create_dependency(name) for name in config.dependencies]
         self._dependency_up = self.metrics.gauge("service_dependency_up")
         self.metrics.gauge("service_build_info").labels(config.version).set(1)
@@ -76,9 +76,7 @@ class Service:
         if endpoint.kind == "redis":
             from simulator.redis_cache import RedisDependency  # noqa: PLC0415
 
-            return RedisDependency(
-                name, service, endpoint, self._secrets, chance=self._chance, faults=self.faults
-            )
+            return RedisDependency(name, service, endpoint, self._secrets, chance=self._chance, faults=self.faults)
         if endpoint.kind == "rabbitmq":
             return self._create_broker(name, endpoint)
         return ServiceDependency(name, endpoint.url)
@@ -88,7 +86,7 @@ class Service:
 
         feed: EngineFeed | None = None
         listener: Callable[[EngineEvents], None] | None = None
-        for behaviour in self._behaviours:
+        for behaviour in self.behaviours:
             if isinstance(behaviour, Trading):
                 feed = behaviour.feed
             elif isinstance(behaviour, MarketData):
@@ -147,15 +145,19 @@ class Service:
             self.tick()
 
     def tick(self) -> None:
-        """One step of the simulation, as long as the time since the last one."""
+        """One step, as long as the time since the last one."""
         elapsed = min(time.monotonic() - self._last_tick, _LONGEST_STEP_SECONDS)
         self._last_tick = time.monotonic()
+        self.step(time.time(), elapsed)
+
+    def step(self, now: float, elapsed: float) -> None:
+        """What happens in the `elapsed` seconds before the Unix time `now`."""
         states = self.dependency_states()
         for name, up in states.items():
             self._dependency_up.labels(name).set(up)
         self._traffic.dependencies_down = tuple(name for name, up in states.items() if not up)
-        moment = Moment(time.time(), elapsed, self.faults)
-        for behaviour in self._behaviours:
+        moment = Moment(now, elapsed, self.faults)
+        for behaviour in self.behaviours:
             behaviour.tick(moment)
         self._traffic.tick(moment)
 

@@ -66,9 +66,7 @@ PROFILES: dict[str, Profile] = {
         0.04,
         {("GET", "/api/balances"): 6, ("POST", "/api/withdrawals"): 1, ("GET", "/api/deposits"): 3},
     ),
-    "kyc": Profile(
-        2, 0.08, {("POST", "/api/applications"): 1, ("GET", "/api/applications/{application}"): 4}
-    ),
+    "kyc": Profile(2, 0.08, {("POST", "/api/applications"): 1, ("GET", "/api/applications/{application}"): 4}),
     "chain_reference": Profile(2, 0.03, {("GET", "/api/heights"): 4, ("POST", "/api/transactions"): 1}),
     "blockchain_node": Profile(1, 0.006, {("POST", "/api/rpc"): 1}),
 }
@@ -130,17 +128,13 @@ class HttpTraffic:
     def add(self, method: str, route: str, status: int, count: int) -> None:
         """Count requests that a fault sends beside the usual traffic."""
         for _ in range(count):
-            self.record(
-                method, route, status, self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA)
-            )
+            self.record(method, route, status, self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA))
 
     def tick(self, moment: Moment) -> None:
         """The requests of one step."""
         faults = moment.faults
         if not moment.idle:
-            multiplier = faults.number("ddos", "multiplier", 1) * faults.number(
-                "order_flood", "multiplier", 1
-            )
+            multiplier = faults.number("ddos", "multiplier", 1) * faults.number("order_flood", "multiplier", 1)
             mean = self._profile.rate * moment.activity * moment.elapsed
             self._send(self._chance.poisson(mean * multiplier), moment)
         self._report_server_errors()
@@ -150,9 +144,7 @@ class HttpTraffic:
         weights = list(self._profile.routes.values())
         for method, route in self._chance.choices(routes, weights, k=count):
             status = self.status(moment.faults)
-            seconds = self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA) + self.delay(
-                moment.faults
-            )
+            seconds = self._chance.around(self._profile.median_seconds, _LATENCY_SIGMA) + self.delay(moment.faults)
             self.record(method, route, status, seconds)
             if moment.now >= self._log_after:
                 self._log_after = moment.now + self._chance.uniform(1, 2)

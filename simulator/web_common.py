@@ -66,9 +66,7 @@ async def read_parameters(request: web.Request) -> object:
     try:
         return json.loads(body) if body.strip() else {}
     except ValueError as error:
-        raise FaultError(
-            400, 'The body is not valid JSON; send parameters such as {"ratio": 0.5}.'
-        ) from error
+        raise FaultError(400, 'The body is not valid JSON; send parameters such as {"ratio": 0.5}.') from error
 
 
 class Listener:

@@ -21,6 +21,8 @@ CREATE ROLE monitoring LOGIN PASSWORD :'password' IN ROLE pg_monitor;
 CREATE DATABASE exchange OWNER exchange;
 \connect exchange
 CREATE EXTENSION pg_stat_statements;
+-- The simulated exchange holds its replica back on command.
+GRANT EXECUTE ON FUNCTION pg_wal_replay_pause(), pg_wal_replay_resume() TO exchange;
 \connect postgres
 CREATE EXTENSION pg_stat_statements;
 SELECT pg_create_physical_replication_slot('replica');

@@ -1,7 +1,6 @@
 """Exporters that stand beside what they watch: hosts, containers, Postgres, Redis, HTTP probes."""
 
 from infra.catalog import Dependency
-from infra.components.scraping import RENAMES
 from infra.stack import Stack
 from infra.workload import (
     MIB,
@@ -117,21 +116,20 @@ def _postgres(stack: Stack, name: str, store: Dependency, host: str) -> Workload
                 "postgres",
                 (f"{exporter}:9187",),
                 {"service": name, "team": store.team, "instance": host},
-                rename=RENAMES,
             ),
         ),
     )
 
 
 def _statements(stack: Stack, image: Image) -> tuple[tuple[str, ...], tuple[ConfigFile, ...]]:
-    """Flags and files that make the exporter report pg_stat_statements.
+    """Flags and files that make the exporter report statements, transactions and the replica's role.
 
-    The collector came with 0.12; Debian's 0.11 reads the same figures through a query of ours.
+    The collectors came with 0.12; Debian's 0.11 reads the same figures through queries of ours.
     """
     if tuple(int(part) for part in image.version.split(".")[:2]) >= (0, 12):
         return ("--collector.stat_statements", "--collector.long_running_transactions", "--collector.postmaster"), ()
     path = "/etc/postgres-exporter/queries.yml"
-    return (f"--extend.query-path={path}",), (stack.config("postgres/queries-statements.yml", path),)
+    return (f"--extend.query-path={path}",), (stack.config("postgres/exporter-queries.yml", path),)
 
 
 def _redis(stack: Stack, name: str, store: Dependency, host: str) -> Workload:

@@ -9,9 +9,6 @@ from infra.workload import Scrape
 
 BLACKBOX = "blackbox-exporter:9115"
 
-# Exporters of different versions, one name each: those of the newer version.
-RENAMES = {"pg_replication_lag": "pg_replication_lag_seconds"}
-
 
 def of_service(service: Service) -> Scrape:
     """The scrape of a catalog entry."""

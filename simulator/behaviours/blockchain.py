@@ -49,9 +49,7 @@ class BlockchainNode:
             height = self._chain.height(stalled.since) - int(stalled.number("initial_lag_blocks"))
         self._height.labels(self._name).set(height)
         self._last_block.labels(self._name).set(self._chain.block_time(height))
-        self._peers.labels(self._name).set(
-            round(self._chain.peers * (1 + 0.06 * drift(moment.now, 1200, 0.4)))
-        )
+        self._peers.labels(self._name).set(round(self._chain.peers * (1 + 0.06 * drift(moment.now, 1200, 0.4))))
 
 
 class ChainReference:

@@ -47,9 +47,7 @@ class Kyc:
         while self._waiting and self._waiting[0] <= moment.now - _DECIDED_AFTER_SECONDS:
             self._waiting.popleft()
             decided += 1
-        extra = self._world.chance.poisson(
-            moment.faults.number("low_kyc_approval", "per_second", 0) * moment.elapsed
-        )
+        extra = self._world.chance.poisson(moment.faults.number("low_kyc_approval", "per_second", 0) * moment.elapsed)
         self._submitted.inc(extra)
         ratio = moment.faults.number("low_kyc_approval", "ratio", _APPROVED_RATIO)
         approved = self._world.chance.part(decided + extra, ratio)

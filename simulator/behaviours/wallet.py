@@ -81,9 +81,7 @@ class Wallet:
         usual = _FLOORS[asset] * (3 + 0.3 * drift(moment.now, 3600, number / 3))
         drain = _of_asset(moment.faults, "hot_wallet_drain", asset, "ratio_of_floor")
         self._balance.labels(asset).set(usual if drain is None else _FLOORS[asset] * drain)
-        self._difference.labels(asset).set(
-            _of_asset(moment.faults, "ledger_difference", asset, "amount") or 0.0
-        )
+        self._difference.labels(asset).set(_of_asset(moment.faults, "ledger_difference", asset, "amount") or 0.0)
 
     def _move(self, moment: Moment, kind: str, asset: str) -> None:
         chance, line, now = self._world.chance, self._lines[kind, asset], moment.now
@@ -113,9 +111,7 @@ class Wallet:
         failed = chance.part(count, ratio)
         self._ended[kind].labels(asset, good).inc(count - failed)
         self._ended[kind].labels(asset, "failed").inc(failed)
-        self._amount[kind].labels(asset).inc(
-            sum(chance.around(_MEDIAN_USD[asset], 1.0) for _ in range(count - failed))
-        )
+        self._amount[kind].labels(asset).inc(sum(chance.around(_MEDIAN_USD[asset], 1.0) for _ in range(count - failed)))
 
     def _credit_twice(self, moment: Moment) -> None:
         fault = moment.faults.active("duplicate_credit")

@@ -16,9 +16,7 @@ CHANNELS: tuple[Channel, ...] = ("slack", "pagerduty", "webhook", "email")
 STATUSES: tuple[Status, ...] = ("firing", "resolved", "unknown")
 
 _ALERT_LABELS = ("alertname", "service", "severity", "team")
-_TITLE = re.compile(
-    r"\[(FIRING|RESOLVED)(?::\s*\d+)?\]\s*(?:\[[^\]]*\]\s*)?([A-Za-z_][\w-]*)?", re.IGNORECASE
-)
+_TITLE = re.compile(r"\[(FIRING|RESOLVED)(?::\s*\d+)?\]\s*(?:\[[^\]]*\]\s*)?([A-Za-z_][\w-]*)?", re.IGNORECASE)
 _LABEL_LINE = re.compile(r"^[\s\-*•]*(alertname|service|severity|team)\s*[=:]\s*(\S.*?)\s*$", re.IGNORECASE)
 _REDACTED = "redacted"
 
@@ -76,10 +74,7 @@ def from_slack(payload: Mapping[str, object]) -> Notification:
 
 
 def _slack_attachment(attachment: Mapping[str, object]) -> str:
-    fields = [
-        f"{_text(each.get('title'))}: {_text(each.get('value'))}"
-        for each in _objects(attachment.get("fields"))
-    ]
+    fields = [f"{_text(each.get('title'))}: {_text(each.get('value'))}" for each in _objects(attachment.get("fields"))]
     parts = [_text(attachment.get(key)) for key in ("pretext", "text")]
     parts = [part for part in [*parts, *fields, *_slack_blocks(_objects(attachment.get("blocks")))] if part]
     return "\n".join(parts) or _text(attachment.get("fallback"))
@@ -134,9 +129,7 @@ def from_webhook(payload: Mapping[str, object], name: str) -> Notification:
     names = dict.fromkeys(alert["alertname"] for alert in alerts if alert["alertname"])
     title = f"[{status.upper()}:{len(alerts)}] {', '.join(names)}"
     receiver = name or _text(payload.get("receiver"))
-    return Notification(
-        "webhook", title, "\n".join(filter(None, lines)), status, receiver, alerts, dict(payload)
-    )
+    return Notification("webhook", title, "\n".join(filter(None, lines)), status, receiver, alerts, dict(payload))
 
 
 def from_email(message: EmailMessage, recipients: Iterable[str]) -> Notification:
@@ -219,9 +212,7 @@ def _named(labels: Mapping[str, str], title: str, status: Status) -> list[dict[s
     name = labels.get("alertname") or (match[2] if match and match[2] else "")
     if not name:
         return []
-    return [
-        {**{label: labels.get(label, "") for label in _ALERT_LABELS}, "alertname": name, "status": status}
-    ]
+    return [{**{label: labels.get(label, "") for label in _ALERT_LABELS}, "alertname": name, "status": status}]
 
 
 def _status_of(title: str) -> Status:

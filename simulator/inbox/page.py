@@ -9,17 +9,13 @@ from importlib import resources
 _TEXT_SHOWN = 2000
 
 
-def render_page(
-    notifications: Iterable[Mapping[str, object]], heartbeats: Iterable[Mapping[str, object]]
-) -> str:
+def render_page(notifications: Iterable[Mapping[str, object]], heartbeats: Iterable[Mapping[str, object]]) -> str:
     """The whole page, newest notification first."""
     page = resources.files("simulator").joinpath("pages/inbox.html").read_text(encoding="utf-8")
     return page.replace("{{content}}", render_content(notifications, heartbeats))
 
 
-def render_content(
-    notifications: Iterable[Mapping[str, object]], heartbeats: Iterable[Mapping[str, object]]
-) -> str:
+def render_content(notifications: Iterable[Mapping[str, object]], heartbeats: Iterable[Mapping[str, object]]) -> str:
     """The part that changes."""
     hearts = "".join(_heart(each) for each in heartbeats)
     rows = "".join(_row(each) for each in notifications)
@@ -34,10 +30,7 @@ def _heart(heartbeat: Mapping[str, object]) -> str:
 
 
 def _row(notification: Mapping[str, object]) -> str:
-    shown = {
-        key: escape(str(notification.get(key) or ""))
-        for key in ("channel", "status", "received_at", "receiver")
-    }
+    shown = {key: escape(str(notification.get(key) or "")) for key in ("channel", "status", "received_at", "receiver")}
     title = escape(str(notification["title"]) or "(no title)")
     text = escape(str(notification["text"])[:_TEXT_SHOWN])
     alerts = notification["alerts"]

@@ -135,9 +135,7 @@ class Inbox:
         """Keep what a request brings; an answer where the channel misbehaves, else None."""
         body = await request.read()
         if await self._behave(channel) == "error":
-            return problem(
-                500, f"The inbox was told to fail on {channel}; PUT /api/behaviour sets it back to ok."
-            )
+            return problem(500, f"The inbox was told to fail on {channel}; PUT /api/behaviour sets it back to ok.")
         self._keep(read(body))
         return None
 

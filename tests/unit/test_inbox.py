@@ -1,10 +1,10 @@
 """The inbox takes what Slack, PagerDuty, webhooks and mail send, shows it, and refuses what they never send."""
 
 import smtplib
-from collections.abc import Callable, Iterator
-from email.message import EmailMessage
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -12,81 +12,14 @@ import requests
 from simulator.inbox.notification import Notification
 from simulator.inbox.server import Inbox
 from simulator.inbox.store import KEPT, Store
-from tests.unit.loop_thread import LoopThread
-
-LOOPBACK = "127.0.0.1"
-WEBHOOK: dict[str, Any] = {
-    "version": "4",
-    "status": "firing",
-    "receiver": "team-trading",
-    "alerts": [
-        {
-            "status": "firing",
-            "labels": {"alertname": "ServiceDown", "service": "trading-engine", "severity": "critical", "team": "trading"},
-            "annotations": {"summary": "trading-engine is down."},
-        },
-        {"status": "resolved", "labels": {"alertname": "HighErrorRate"}, "annotations": {}},
-    ],
-}
-SLACK: dict[str, Any] = {
-    "channel": "#alerts-trading",
-    "username": "Alertmanager",
-    "attachments": [
-        {
-            "title": "[FIRING:1] ServiceDown",
-            "text": "trading-engine is down.",
-            "color": "danger",
-            "fields": [{"title": "Service", "value": "trading-engine"}, {"title": "Severity", "value": "critical"}],
-        }
-    ],
-}
-PAGERDUTY: dict[str, Any] = {
-    "routing_key": "0123456789abcdef0123456789abcdef",
-    "event_action": "trigger",
-    "dedup_key": "k1",
-    "payload": {
-        "summary": "[FIRING:1] ServiceDown",
-        "severity": "critical",
-        "source": "prometheus",
-        "custom_details": {"firing": "Labels:\n - alertname = ServiceDown\n - service = trading-engine\n - team = trading\n"},
-    },
-}
-
-
-class Client:
-    def __init__(self, inbox: Inbox) -> None:
-        self.url = f"http://{LOOPBACK}:{inbox.web.port}"
-        self.smtp_port = inbox.mail.port
-
-    def post(self, path: str, body: object) -> requests.Response:
-        return requests.post(self.url + path, json=body, timeout=5)
-
-    def get(self, path: str) -> Any:
-        return requests.get(self.url + path, timeout=5).json()
-
-    def kept(self, **filters: Any) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self.url}/api/notifications", params=filters, timeout=5)
-        assert answer.status_code == 200, answer.text
-        kept: list[dict[str, Any]] = answer.json()["notifications"]
-        return kept
-
-    def behave(self, channel: str, mode: str) -> int:
-        answer = requests.put(f"{self.url}/api/behaviour", json={"channel": channel, "mode": mode}, timeout=5)
-        return answer.status_code
-
-    def mail(self, message: EmailMessage) -> None:
-        with smtplib.SMTP(LOOPBACK, self.smtp_port, timeout=5) as smtp:
-            smtp.send_message(message)
-
-
-Open = Callable[..., Client]
+from tests.unit.inbox_client import PAGERDUTY, SLACK, WEBHOOK, Client, Open, mail
+from tests.unit.loopback import LOOPBACK, LoopThread, loop_thread
 
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[LoopThread]:
-    thread = LoopThread()
-    yield thread
-    thread.close()
+    with loop_thread() as thread:
+        yield thread
 
 
 @pytest.fixture
@@ -114,18 +47,6 @@ def client(open_inbox: Open) -> Client:
     return open_inbox()
 
 
-def mail(subject: str, text: str | None, page: str | None) -> EmailMessage:
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "prometheus@exchange.com", "oncall@exchange.com", subject
-    if text is not None:
-        message.set_content(text)
-    if page is not None and text is not None:
-        message.add_alternative(page, subtype="html")
-    elif page is not None:
-        message.set_content(page, subtype="html")
-    return message
-
-
 def test_a_webhook_is_kept_with_its_alerts(client: Client) -> None:
     assert client.post("/webhook/pager", WEBHOOK).status_code == 200
     client.post("/webhook", WEBHOOK)
@@ -148,13 +69,24 @@ def test_slack_answers_ok_and_the_alert_is_read_from_its_fields(client: Client) 
     answer = client.post("/slack", SLACK)
     assert (answer.status_code, answer.text) == (200, "ok")
     (kept,) = client.kept(channel="slack")
-    assert (kept["status"], kept["receiver"], kept["title"]) == ("firing", "#alerts-trading", "[FIRING:1] ServiceDown")
+    assert (kept["status"], kept["receiver"], kept["title"]) == (
+        "firing",
+        "#alerts-trading",
+        "[FIRING:1] ServiceDown",
+    )
     (alert,) = kept["alerts"]
-    assert (alert["alertname"], alert["service"], alert["severity"]) == ("ServiceDown", "trading-engine", "critical")
+    assert (alert["alertname"], alert["service"], alert["severity"]) == (
+        "ServiceDown",
+        "trading-engine",
+        "critical",
+    )
 
 
 def test_slack_blocks_are_read_too(client: Client) -> None:
-    client.post("/slack", {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "[RESOLVED] ServiceDown"}}]})
+    client.post(
+        "/slack",
+        {"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "[RESOLVED] ServiceDown"}}]},
+    )
     (kept,) = client.kept()
     assert (kept["status"], kept["text"]) == ("resolved", "[RESOLVED] ServiceDown")
 
@@ -193,10 +125,14 @@ def test_a_mail_of_html_alone_is_read_as_text(client: Client) -> None:
 def test_what_arrives_is_escaped_on_the_page(client: Client) -> None:
     attack = "<script>alert('x')</script><img src=x onerror=alert(1)>"
     client.post("/slack", {"text": attack, "channel": attack})
-    alert = {"status": attack, "labels": {"alertname": attack, "service": attack}, "annotations": {"summary": attack}}
+    alert = {
+        "status": attack,
+        "labels": {"alertname": attack, "service": attack},
+        "annotations": {"summary": attack},
+    }
     client.post("/webhook", {"status": "firing", "alerts": [alert], "receiver": attack})
     client.mail(mail(attack, attack, None))
-    client.post(f"/heartbeat/{requests.utils.quote(attack, safe='')}", {})
+    client.post(f"/heartbeat/{quote(attack, safe='')}", {})
     for path in ("/", "/content"):
         page = requests.get(client.url + path, timeout=5).text
         assert "<img" not in page
@@ -214,7 +150,11 @@ def test_what_arrives_is_escaped_on_the_page(client: Client) -> None:
         ("/slack", b'{"attachments": 7, "text": ""}', "no_text"),
         ("/pagerduty/v2/enqueue", b"{}", "'event_action' is missing"),
         ("/pagerduty/v2/enqueue", b'{"event_action": "trigger"}', "'routing_key' is missing"),
-        ("/pagerduty/v2/enqueue", b'{"event_action": "trigger", "routing_key": "k"}', "'payload.summary' is missing"),
+        (
+            "/pagerduty/v2/enqueue",
+            b'{"event_action": "trigger", "routing_key": "k"}',
+            "'payload.summary' is missing",
+        ),
         ("/webhook", b'{"alerts": {}}', "'alerts' is missing"),
         ("/webhook", b"\xff\xfe", "The body is not valid JSON"),
         ("/webhook", b"[" * 100_000, "The body is not valid JSON"),
@@ -230,7 +170,10 @@ def test_malformed_input_is_refused_with_a_sentence_and_not_kept(
 
 
 def test_odd_but_valid_payloads_are_kept(client: Client) -> None:
-    odd = {"alerts": [7, {"labels": None, "annotations": "x"}, {"labels": {"alertname": 5}}], "status": ["firing"]}
+    odd = {
+        "alerts": [7, {"labels": None, "annotations": "x"}, {"labels": {"alertname": 5}}],
+        "status": ["firing"],
+    }
     assert client.post("/webhook", odd).status_code == 200
     assert client.post("/slack", {"text": 5, "attachments": [{"fields": [None, {"title": None}]}]}).status_code == 200
     assert client.get("/api/notifications/count")["total"] == 2
@@ -253,7 +196,15 @@ def test_the_list_can_be_filtered(client: Client) -> None:
     assert len(client.kept(since="2020-01-01T00:00:00Z")) == 2
     assert len(client.kept(since=first["received_at"])) >= 1
     assert client.kept(since="2100-01-01T00:00:00+00:00") == []
-    for wrong in ("limit=0", "limit=x", "since=yesterday", "since=nan", "channel=fax", "status=odd", "order=up"):
+    for wrong in (
+        "limit=0",
+        "limit=x",
+        "since=yesterday",
+        "since=nan",
+        "channel=fax",
+        "status=odd",
+        "order=up",
+    ):
         answer = requests.get(f"{client.url}/api/notifications?{wrong}", timeout=5)
         assert (answer.status_code, "; use" in answer.json()["error"]) == (400, True), wrong
 
