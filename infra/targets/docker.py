@@ -30,11 +30,16 @@ def deploy(stack: Stack, workloads: Sequence[Workload]) -> None:
         name=f"monitoring-{stack.name}",
         labels=[docker.NetworkLabelArgs(label=f"{PREFIX}.stack", value=stack.name)],
     )
-    for workload in workloads:
-        _container(stack, workload, network)
+    watched: list[pulumi.Resource] = []
+    for workload in sorted(workloads, key=lambda w: w.name == "prometheus"):
+        # Prometheus starts last: what is not there yet when it first looks would page as down.
+        after = watched if workload.name == "prometheus" else []
+        watched.append(_container(stack, workload, network, after))
 
 
-def _container(stack: Stack, workload: Workload, network: docker.Network) -> docker.Container:
+def _container(
+    stack: Stack, workload: Workload, network: docker.Network, after: Sequence[pulumi.Resource]
+) -> docker.Container:
     volumes = [
         docker.ContainerVolumeArgs(host_path=host.source, container_path=host.path, read_only=True)
         for host in workload.host_paths
@@ -104,6 +109,7 @@ def _container(stack: Stack, workload: Workload, network: docker.Network) -> doc
         must_run=True,
         **optional,
         opts=pulumi.ResourceOptions(
+            depends_on=after,
             # A name and a published port belong to one container at a time.
             delete_before_replace=True,
         ),

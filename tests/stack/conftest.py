@@ -17,6 +17,7 @@ from infra.stack import Stack, load
 from infra.workload import Workload
 
 STACK = "test"
+KEPT = bool(os.environ.get("KEEP"))
 T = TypeVar("T")
 
 
@@ -111,12 +112,12 @@ class Live:
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
-    if not os.environ.get("KEEP"):
+    if not KEPT:
         operate("down", "--purge")
     done = operate("up")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     yield Live(load(STACK))
-    if not os.environ.get("KEEP"):
+    if not KEPT:
         operate("down", "--purge")
 
 
