@@ -1,5 +1,6 @@
 """The Pulumi program: settings, catalog, components, target."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
@@ -9,7 +10,7 @@ from infra.errors import InputError
 from infra.targets import docker
 
 
-def run(root: Path = settings.ROOT) -> None:
+def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.warn) -> None:
     """Declare the stack's resources. Bad input ends the run before anything is declared."""
     try:
         name = pulumi.get_stack()
@@ -21,7 +22,7 @@ def run(root: Path = settings.ROOT) -> None:
     except InputError as error:
         raise pulumi.RunError(str(error)) from None
     for component, reason in current.images.unavailable.items():
-        pulumi.log.warn(f"{component} is left out: {reason}")
+        note(f"{component} is left out: {reason}")
     if not pulumi.runtime.is_dry_run():
         secretfiles.write(name, values, workloads, root)
     docker.deploy(current, workloads)

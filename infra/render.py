@@ -53,11 +53,15 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def resources(stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT) -> list[Resource]:
+def resources(
+    stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
+) -> list[Resource]:
     """The resources the program declares for a stack, in the order of their names.
 
-    `overrides` are settings on top of the stack's file. Raises InputError for bad input.
+    `overrides` are settings on top of the stack's file; what the program has to say is added to `notes`.
+    Raises InputError for bad input.
     """
+    notes = [] if notes is None else notes
     values = {**settings.stack_file_values(stack, root), **(overrides or {})}
     capture = _Capture()
     loop = asyncio.new_event_loop()
@@ -66,15 +70,19 @@ def resources(stack: str, overrides: dict[str, Any] | None = None, root: Path = 
     pulumi.runtime.set_all_config({f"{settings.NAMESPACE}:{key}": str(value) for key, value in values.items()})
 
     try:
-        asyncio.get_event_loop().run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: program.run(root)))
+        asyncio.get_event_loop().run_until_complete(
+            pulumi.runtime.stack.run_pulumi_func(lambda: program.run(root, notes.append))
+        )
     except pulumi.RunError as error:
         raise InputError(str(error)) from None
     return sorted(capture.resources, key=lambda r: (r.type, r.name))
 
 
-def write(stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT) -> list[Path]:
+def write(
+    stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
+) -> list[Path]:
     """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
-    declared = resources(stack, overrides, root)
+    declared = resources(stack, overrides, root, notes)
     document = compose.document(stack, [(r.type, r.name, r.inputs) for r in declared])
     directory = root / ".render" / stack
     shutil.rmtree(directory, ignore_errors=True)
@@ -105,8 +113,11 @@ def main() -> int:
     except ValueError:
         parser.error("--set takes KEY=VALUE")
     try:
-        for path in write(arguments.stack, overrides):
+        notes: list[str] = []
+        for path in write(arguments.stack, overrides, notes=notes):
             print(path.relative_to(ROOT))
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

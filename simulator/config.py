@@ -61,7 +61,8 @@ class ControlConfig:
     port: int
     host_metrics_port: int
     version: str
-    services: Mapping[str, str]
+    services: Mapping[str, str]  # control ports
+    addresses: Mapping[str, str]  # where they serve
     endpoints: Mapping[str, Endpoint]
 
 
@@ -180,6 +181,7 @@ def read_control(path: Path) -> ControlConfig:
         host_metrics_port=root.number("host_metrics_port", 9100),
         version=root.text("version", "1.0.0"),
         services=root.string_map("services"),
+        addresses=root.string_map("addresses"),
         endpoints=_endpoints(root),
     )
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 INFRASTRUCTURE = "infrastructure"
 _SERVICE_TIMEOUT_SECONDS = 2.0
+# The longest latency that can be injected, and a little.
+_PASS_ON_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Control:
@@ -74,6 +76,7 @@ class Control:
         app.router.add_delete("/api/faults", self._heal_everything)
         app.router.add_put("/api/faults/{service}/{name}", self._inject)
         app.router.add_delete("/api/faults/{service}/{name}", self._heal)
+        app.router.add_route("*", "/services/{service}/{path:.*}", self._pass_on)
         return app
 
     def _build_host(self) -> web.Application:
@@ -109,6 +112,24 @@ class Control:
             raise FaultError(
                 502, f"{service} does not answer on its control port; see whether its container runs."
             ) from error
+
+    async def _pass_on(self, request: web.Request) -> web.Response:
+        """A request to a service from outside its network, with the service's own answer."""
+        service, path = request.match_info["service"], request.match_info["path"]
+        if service not in self._config.addresses:
+            known = ", ".join(self._config.addresses)
+            raise FaultError(404, f"There is no service {service!r}; use one of {known}.")
+        assert self._session is not None
+        url = f"{self._config.addresses[service]}/{path}"
+        try:
+            async with self._session.request(
+                request.method, url, params=request.query, data=await request.read(), timeout=_PASS_ON_TIMEOUT
+            ) as answer:
+                return web.Response(
+                    body=await answer.read(), status=answer.status, headers={"Content-Type": answer.content_type}
+                )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise FaultError(502, f"{service} does not answer; see whether a fault holds it or it runs.") from error
 
     async def _state(self, service: str) -> dict[str, object]:
         try:

@@ -59,6 +59,7 @@ def control(stack: Stack) -> Workload:
         "port": FAULTS_PORT,
         "host_metrics_port": 9100,
         "services": {s.name: f"http://{s.name}:{CONTROL_PORT}" for s in stack.catalog.services},
+        "addresses": {s.name: f"http://{s.address}" for s in stack.catalog.services},
         "endpoints": endpoints(stack.catalog, tuple(stack.catalog.dependencies)),
     }
     return Workload(

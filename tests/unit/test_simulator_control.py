@@ -46,7 +46,9 @@ def control(loop: LoopThread, start: Start, tmp_path: Path) -> Iterator[tuple[st
     services = {"trading-engine": service.control, "gone-service": silent}
 
     async def create() -> Control:
-        front = Control(ControlConfig(0, 0, "1.0.0", services, endpoints), Secrets(tmp_path), LOOPBACK)
+        addresses = {"trading-engine": service.url, "gone-service": silent}
+        config = ControlConfig(0, 0, "1.0.0", services, addresses, endpoints)
+        front = Control(config, Secrets(tmp_path), LOOPBACK)
         await front.start()
         return front
 
@@ -57,6 +59,17 @@ def control(loop: LoopThread, start: Start, tmp_path: Path) -> Iterator[tuple[st
         service,
     )
     loop.run(front.stop())
+
+
+def test_the_front_passes_requests_on_to_services(control: tuple[str, str, Running]) -> None:
+    front, _, _ = control
+    health = requests.get(f"{front}/services/trading-engine/health", timeout=5)
+    assert (health.status_code, health.json()["version"]) == (200, "1.0.0")
+    assert requests.get(f"{front}/services/trading-engine/api/invalid", timeout=5).status_code == 500
+    assert "http_requests_total" in requests.get(f"{front}/services/trading-engine/metrics", timeout=5).text
+    lost = requests.get(f"{front}/services/gone-service/health", timeout=5)
+    assert (lost.status_code, "gone-service does not answer" in lost.text) == (502, True)
+    assert requests.get(f"{front}/services/nobody/health", timeout=5).status_code == 404
 
 
 def test_the_front_reaches_services_and_says_which_it_cannot(control: tuple[str, str, Running]) -> None:
