@@ -56,7 +56,7 @@ def check(arguments: argparse.Namespace) -> int:
     current = stack.load(arguments.stack)
     checkers.build(current)
     missing = checks.verify(assembly.workloads(current))
-    later = f"; {', '.join(missing)} look at theirs when the stack comes up" if missing else ""
+    later = f"; checked only when the stack comes up: {', '.join(missing)}" if missing else ""
     print(f"configuration of stack {current.name} is valid{later}")
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from infra import assembly, render, secretfiles
 from infra.errors import InputError
 from infra.stack import Stack
-from operate import containers, tools
+from operate import compose, containers
 from operate.progress import loud, step
 
 
@@ -94,7 +94,6 @@ def _pulumi(stack: Stack, command: str, *arguments: str) -> None:
 
 def _compose(stack: Stack, *arguments: str) -> None:
     files = render.write(stack.name, root=stack.root)
-    compose = tools.ensure("docker-compose")
-    done = subprocess.run([str(compose), "--file", str(files[0]), *arguments], check=False)
+    done = subprocess.run([*compose.command(), "--file", str(files[0]), *arguments], check=False)
     if done.returncode:
         raise InputError("`docker compose up` failed; its output above says why. Run `make up` again after that.")

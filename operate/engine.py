@@ -48,15 +48,15 @@ def obstacle() -> str | None:
 
 
 def apt_install(*packages: str) -> None:
-    """Install Debian packages. Raises InputError with apt's last line."""
+    """Install Debian packages, as root. Raises InputError with apt's last line."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            raise InputError(
-                f"`{' '.join(command)}` failed ({' '.join(last)}); correct that and run the same command again."
-            )
+    # A source that does not answer matters only if a package is missing because of it.
+    subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=False)
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = " ".join((done.stderr or done.stdout).strip().splitlines()[-1:])
+        raise InputError(f"`{' '.join(command)}` failed ({last}); correct that and run the same command again.")
 
 
 def _start() -> None:

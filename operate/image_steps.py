@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from operate import tools
+from operate import engine, tools
 from operate.recipes import DEBIAN_RELEASE, REPOSITORY, Recipe
 from operate.tools import ROOT, BuildError, Say
 
@@ -58,7 +58,7 @@ def make_root(recipe: Recipe, say: Say) -> None:
     """
     folder = ROOT / "images" / recipe.name
     log = _fresh_log(recipe)
-    _need_mmdebstrap(log, say)
+    _need_mmdebstrap(say)
     lines = (folder / "packages").read_text().splitlines()
     packages = [line for line in lines if line and not line.startswith("#")]
     hooks = {
@@ -137,12 +137,13 @@ def _simulator_packages(architecture: str, say: Say) -> Path:
     return tools.build_once(f"simulator-site-{tools.fingerprint([lock], platform)}", install, say)
 
 
-def _need_mmdebstrap(log: Path, say: Say) -> None:
+def _need_mmdebstrap(say: Say) -> None:
     if shutil.which("mmdebstrap") is not None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise BuildError("images need mmdebstrap; run `apt-get install mmdebstrap` as root on Debian or Ubuntu")
-    tools.run_logged(["apt-get", "install", "--yes", "mmdebstrap"], "mmdebstrap", log, say)
+    say("installing mmdebstrap from Debian's packages ...")
+    engine.apt_install("mmdebstrap")
 
 
 def _apt_sources() -> list[str]:

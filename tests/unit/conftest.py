@@ -1,12 +1,13 @@
-"""A copy of the project's descriptions that a test may break."""
+"""Shared by the unit tests: a copy of the descriptions that a test may break, and services on loopback."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.settings import ROOT
+from tests.unit.loopback import LoopThread, Start, loop_thread, services
 
 Edit = Callable[[str, str, str], None]
 
@@ -31,3 +32,17 @@ def edit(project: Path) -> Edit:
         path.write_text(text.replace(old, new, 1))
 
     return replace
+
+
+@pytest.fixture
+def loop() -> Iterator[LoopThread]:
+    """An event loop in a thread of its own."""
+    with loop_thread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def start(loop: LoopThread, tmp_path: Path) -> Iterator[Start]:
+    """Starts simulated services on ephemeral ports."""
+    with services(loop, tmp_path) as begin:
+        yield begin

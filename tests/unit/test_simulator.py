@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,14 @@ from simulator.service import Service
 from tests.unit.loopback import (
     LOOPBACK,
     ROOT,
-    LoopThread,
     Start,
     capability_metrics,
     closed_port,
     eventually,
-    loop_thread,
     service_file,
-    services,
 )
 
 CATALOG: list[dict[str, Any]] = yaml.safe_load((ROOT / "configs/services.yaml").read_text())["services"]
-
-
-@pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    with loop_thread() as thread:
-        yield thread
-
-
-@pytest.fixture
-def start(loop: LoopThread, tmp_path: Path) -> Iterator[Start]:
-    with services(loop, tmp_path) as begin:
-        yield begin
 
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: str(entry["name"]))

@@ -1,9 +1,7 @@
 """Faults of the exchange itself: matching, events, wallets and chains."""
 
 import time
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -11,25 +9,10 @@ from simulator.behaviours.market_data import MarketData
 from simulator.behaviours.trading import Trading
 from simulator.engine_feed import EngineEvents
 from tests.unit.loopback import (
-    LoopThread,
     Start,
-    loop_thread,
-    services,
 )
 
 NOON = 1764072000.0
-
-
-@pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    with loop_thread() as thread:
-        yield thread
-
-
-@pytest.fixture
-def start(loop: LoopThread, tmp_path: Path) -> Iterator[Start]:
-    with services(loop, tmp_path) as begin:
-        yield begin
 
 
 def test_a_stuck_withdrawal_grows_older_in_real_time(start: Start) -> None:

@@ -17,23 +17,9 @@ from tests.unit.loopback import (
     Samples,
     Start,
     closed_port,
-    loop_thread,
     parse,
     service_file,
-    services,
 )
-
-
-@pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    with loop_thread() as thread:
-        yield thread
-
-
-@pytest.fixture
-def start(loop: LoopThread, tmp_path: Path) -> Iterator[Start]:
-    with services(loop, tmp_path) as begin:
-        yield begin
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,13 @@ from simulator.fault_catalog import SERVICE_FAULTS
 from tests.unit.loopback import (
     LOOPBACK,
     ROOT,
-    LoopThread,
     Start,
     closed_port,
     eventually,
-    loop_thread,
     service_file,
-    services,
 )
 
 NOON = 1764072000.0
-
-
-@pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    with loop_thread() as thread:
-        yield thread
-
-
-@pytest.fixture
-def start(loop: LoopThread, tmp_path: Path) -> Iterator[Start]:
-    with services(loop, tmp_path) as begin:
-        yield begin
 
 
 @pytest.mark.parametrize(
