@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from infra.versions import COMPOSE_VERSION
 from operate import tools
 from operate.progress import loud
 
@@ -21,7 +22,7 @@ def command() -> list[str]:
         PLUGIN.parent.mkdir(parents=True, exist_ok=True)
         PLUGIN.unlink(missing_ok=True)
         PLUGIN.symlink_to(built)
-        loud(f"`docker compose` was missing or too old: {built.name} {tools.COMPOSE_VERSION} is linked at {PLUGIN}")
+        loud(f"`docker compose` was missing or too old: {built.name} {COMPOSE_VERSION} is linked at {PLUGIN}")
         if _version() >= OLDEST:
             return ["docker", "compose"]
     # The user's own plugin is older and is left alone.
