@@ -10,6 +10,7 @@ from infra.errors import InputError
 from operate.progress import step
 
 LOG = Path("/var/log/dockerd.log")
+PID_FILE = Path("/var/run/docker.pid")
 
 
 def answers() -> bool:
@@ -60,16 +61,33 @@ def apt_install(*packages: str) -> None:
 
 
 def _start() -> None:
-    if Path("/run/systemd/system").is_dir():
+    """Start the engine and wait up to a minute for its answer."""
+    systemd = Path("/run/systemd/system").is_dir()
+    if systemd:
         subprocess.run(["systemctl", "start", "docker"], check=False, capture_output=True)
-    else:
-        # No init system: the engine must outlive this command and its terminal.
-        with LOG.open("ab") as log:
-            subprocess.Popen(["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    engine = None
     for _ in range(120):
         if answers():
             return
+        if not systemd and (engine is None or engine.poll() is not None):
+            # The first try ends at once while an engine that is stopping still holds the pid file.
+            _drop_stale_pid_file()
+            with LOG.open("ab") as log:
+                # No init system: the engine must outlive this command and its terminal.
+                engine = subprocess.Popen(
+                    ["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                )
         time.sleep(0.5)
-    raise InputError(
-        f"the Docker engine does not start; see {LOG} or `journalctl -u docker`, then run `make up` again."
-    )
+    where = "`journalctl -u docker`" if systemd else str(LOG)
+    raise InputError(f"the Docker engine does not start; see {where}, then run `make up` again.")
+
+
+def _drop_stale_pid_file() -> None:
+    """An engine that was killed leaves its pid behind; once another program has that pid, none starts."""
+    try:
+        pid = int(PID_FILE.read_text())
+        holder = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return
+    if holder != "dockerd":
+        PID_FILE.unlink(missing_ok=True)
