@@ -50,8 +50,7 @@ def _prometheus(stack: Stack) -> str:
     return f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
 
 
-def missing(stack: Stack, workloads: list[Workload]) -> list[str]:
-    """What is not as it should be, one phrase each; empty when all is well."""
+def _unhealthy(stack: Stack, workloads: list[Workload]) -> list[str]:
     running = {container.component: container for container in containers.of(stack.name)}
     found = []
     for workload in workloads:
@@ -60,29 +59,44 @@ def missing(stack: Stack, workloads: list[Workload]) -> list[str]:
             found.append(f"{workload.name} has no container")
         elif not container.ready:
             found.append(f"{workload.name} is {container.health or container.state}")
-    scraped = targets(stack)
-    if not scraped:
-        found.append("Prometheus has no targets yet")
-    found += [f"target {t.job} {t.instance} is {t.health}" for t in scraped if t.health != "up"]
     return found
 
 
+def _unscraped(scraped: list[Target]) -> list[str]:
+    if not scraped:
+        return ["Prometheus has no targets yet"]
+    return [f"target {t.job} {t.instance} is {t.health}" for t in scraped if t.health != "up"]
+
+
+def _runs_here(stack: Stack, target: Target) -> bool:
+    """Whether the target is part of this stack; one at an address of the catalog may be down of its own accord."""
+    if target.job in stack.catalog.by_name or target.job == "health":
+        return stack.settings.simulator
+    return stack.settings.data_stores or not target.job.startswith("rabbitmq")
+
+
 def wait(stack: Stack, seconds: int = 240) -> None:
-    """Wait until every container is healthy and every target is scraped. Raises InputError when time is over."""
+    """Wait until every container is healthy and every target of the stack is scraped.
+
+    Raises InputError with the next step when the time is over.
+    """
     workloads = assembly.workloads(stack)
     start, said = time.monotonic(), ""
-    while left := missing(stack, workloads):
+    while True:
+        ours = [target for target in targets(stack) if _runs_here(stack, target)]
+        left = [*_unhealthy(stack, workloads), *_unscraped(ours)]
+        if not left:
+            return
         line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
         if line != said:
             print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)
             said = line
         if time.monotonic() - start > seconds:
-            name = left[0].split()[0]
-            raise InputError(
-                f"after {seconds} s {left[0]}"
-                f"{f' (and {len(left) - 1} more)' if len(left) > 1 else ''}; see `docker logs monitoring-{stack.name}-"
-                f"{name}`, then run `make up` again."
-            )
+            first = left[0].split()[0]
+            container = f"`docker logs monitoring-{stack.name}-{first}`"
+            where = f"{_prometheus(stack)}/targets" if first in ("target", "Prometheus") else container
+            more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+            raise InputError(f"after {seconds} s {left[0]}{more}; see {where}, then run `make up` again.")
         time.sleep(1)
 
 
@@ -114,12 +128,10 @@ def table(stack: Stack) -> bool:
     Console(width=None if sys.stdout.isatty() else 140).print(result)
     for name, reason in stack.images.unavailable.items():
         print(f"{name} is left out: {reason}")
-    wrong = missing(stack, workloads)
+    sick = _unhealthy(stack, workloads)
+    wrong = [*sick, *_unscraped(scraped)]
     up = sum(t.health == "up" for t in scraped)
-    print(
-        f"{len(workloads) - len([w for w in wrong if 'target' not in w])} of {len(workloads)} components healthy, "
-        f"{up} of {len(scraped)} targets up"
-    )
+    print(f"{len(workloads) - len(sick)} of {len(workloads)} components healthy, {up} of {len(scraped)} targets up")
     for phrase in wrong:
         print(f"  {phrase}")
     return not wrong

@@ -14,7 +14,7 @@ from infra import assembly, checks, render, secretfiles, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import load
-from operate import checkers, engine, preflight
+from operate import checkers, containers, engine, preflight, status
 from tests.unit.conftest import Edit
 
 
@@ -226,3 +226,37 @@ def test_secret_files_are_private_and_kept(project: Path) -> None:
     assert {p: (p.read_text(), p.stat().st_mtime_ns, oct(p.stat().st_mode & 0o777)) for p in files} == before
     exporter = json.loads((project / ".secrets/dev/redis-exporter/redis-passwords.json").read_text())
     assert list(exporter) == ["redis://redis:6379"]
+
+
+def test_a_stack_that_does_not_get_well_says_what_and_where_to_look(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = load("dev", root=project)
+    scraped = [status.Target("loki", "loki:3100", "down", "refused")]
+    ready = [
+        containers.Container(w.name, w.name, "running", "healthy", (), by_compose=True)
+        for w in assembly.workloads(stack)
+    ]
+    monkeypatch.setattr(containers, "of", lambda _stack: ready)
+    monkeypatch.setattr(status, "targets", lambda _stack: scraped)
+    with pytest.raises(InputError, match=r"target loki loki:3100 is down; see http://127\.0\.0\.1:9090/targets"):
+        status.wait(stack, seconds=0)
+    ready.pop()
+    with pytest.raises(InputError, match=r"has no container \(and 1 more\); see `docker logs monitoring-dev-"):
+        status.wait(stack, seconds=0)
+
+
+def test_up_does_not_wait_for_services_that_run_elsewhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "Pulumi.dev.yaml").write_text("config:\n  monitoring:simulator: false\n")
+    stack = load("dev", root=project)
+    ready = [
+        containers.Container(w.name, w.name, "running", "healthy", (), by_compose=True)
+        for w in assembly.workloads(stack)
+    ]
+    monkeypatch.setattr(containers, "of", lambda _stack: ready)
+    scraped = [
+        status.Target("loki", "loki:3100", "up", ""),
+        status.Target("kyc-service", "kyc:3001", "down", "refused"),
+    ]
+    monkeypatch.setattr(status, "targets", lambda _stack: scraped)
+    status.wait(stack, seconds=0)
