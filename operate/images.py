@@ -109,7 +109,7 @@ def choose_source(wanted: dict[str, Recipe], say: Say) -> Source:
     try:
         image_steps.pull(PROBE, timeout=PROBE_SECONDS)
     except BuildError as error:
-        say(f"none does, so the images are built here, about 25 minutes the first time ({error})")
+        say(f"none does, so the images are built here, about 10 minutes the first time, and the downloads ({error})")
         return "built"
     return "registry"
 
