@@ -1,6 +1,5 @@
 """Each tool's own checker, run over the configuration before anything is deployed."""
 
-import os
 import re
 import subprocess
 import tempfile
@@ -8,14 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infra.errors import InputError
+from infra.settings import cache_root
 from infra.workload import Workload
-
-BIN = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mycrypto-monitoring" / "bin"
 
 
 def path_of(tool: str, version: str) -> Path:
     """Where operate/checkers.py leaves a checker."""
-    return BIN / f"{tool}-{version}"
+    return cache_root() / "bin" / f"{tool}-{version}"
 
 
 def find(tool: str, version: str) -> Path | None:

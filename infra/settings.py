@@ -1,5 +1,6 @@
 """Everything that differs between stacks, typed and read once."""
 
+import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +14,12 @@ from infra.errors import InputError, first_failure
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMESPACE = "monitoring"
+
+
+def cache_root() -> Path:
+    """Where built tools and checkers lie on this machine; follows XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mycrypto-monitoring"
+
 
 Port = int
 

@@ -28,7 +28,6 @@ class Port:
     name: str
     number: int
     published: int | None = None
-    page: str | None = None  # path a person opens, shown by `status`
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from infra.settings import ROOT, cache_root
 from operate import engine, tools
 from operate.recipes import DEBIAN_RELEASE, REPOSITORY, Recipe
-from operate.tools import ROOT, BuildError, Say
+from operate.tools import BuildError, Say
 
 # By Docker's name of the architecture; the images hold CPython 3.11 on both bases.
 _WHEEL_PLATFORMS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
@@ -65,7 +66,7 @@ def make_root(recipe: Recipe, say: Say) -> None:
         "essential-hook": f'sh {shlex.quote(str(folder / "before-packages.sh"))} "$1"',
         "customize-hook": f'sh {shlex.quote(str(folder / "after-packages.sh"))} "$1"',
     }
-    with tempfile.TemporaryDirectory(prefix="root-", dir=tools.cache_root()) as scratch:
+    with tempfile.TemporaryDirectory(prefix="root-", dir=cache_root()) as scratch:
         tar = Path(scratch) / "root.tar"
         tools.run_logged(
             [
@@ -156,7 +157,7 @@ def _apt_sources() -> list[str]:
 
 
 def _fresh_log(recipe: Recipe) -> Path:
-    log = tools.cache_root() / "logs" / f"{recipe.tag.removeprefix(REPOSITORY + '/').replace(':', '-')}.log"
+    log = cache_root() / "logs" / f"{recipe.tag.removeprefix(REPOSITORY + '/').replace(':', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     return log

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from infra.images import MANIFEST
+from infra.settings import ROOT
 from infra.stack import Stack
 from infra.versions import IMAGES, PYTHON_BASE
 from operate import image_steps, tools
 from operate.recipes import Recipe, recipes, simulator_recipe
-from operate.tools import ROOT, BuildError, Say
-
-MANIFEST = ROOT / ".images" / "built.json"
+from operate.tools import BuildError, Say
 
 Source = Literal["registry", "built"]
 State = Literal["built", "pulled", "cached"]
@@ -94,7 +94,7 @@ def build_all(source: Source | None = None, say: Say = tools.speak) -> Report:
             _pull_missing(report, say)
             wanted = {"simulator": simulator_recipe(PYTHON_BASE)}
         _build_missing(wanted, architecture, report, say)
-        write_manifest(report, MANIFEST)
+        write_manifest(report, ROOT / MANIFEST)
     return report
 
 

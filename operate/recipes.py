@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from infra.settings import ROOT
 from infra.versions import IMAGES
 from operate import tools
-from operate.tools import ROOT
 
 REPOSITORY = "localhost/mycrypto"
 DEBIAN_RELEASE = "bookworm"

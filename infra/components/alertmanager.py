@@ -41,7 +41,7 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
             # One instance does not gossip; without this it waits for peers before it sends anything.
             "--cluster.listen-address=",
         ),
-        ports=(Port("http", PORT, stack.settings.alertmanager_port, page="/"),),
+        ports=(Port("http", PORT, stack.settings.alertmanager_port),),
         config_files=(
             ConfigFile(
                 "/etc/alertmanager/alertmanager.yml",

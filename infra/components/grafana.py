@@ -27,7 +27,7 @@ def build(stack: Stack) -> Workload:
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_METRICS_ENABLED": "true",
         },
-        ports=(Port("http", PORT, stack.settings.grafana_port, page="/"),),
+        ports=(Port("http", PORT, stack.settings.grafana_port),),
         config_files=(
             ConfigFile(
                 "/etc/grafana/provisioning/datasources/datasources.yml", yaml.safe_dump(datasources(), sort_keys=False)

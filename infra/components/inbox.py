@@ -15,7 +15,7 @@ def build(stack: Stack) -> Workload:
         security=Security(65532, 65532),
         resources=Resources(memory=96 * MIB, cpu=0.2),
         args=("inbox",),
-        ports=(Port("http", 8025, stack.settings.inbox_port, page="/"), Port("smtp", 1025)),
+        ports=(Port("http", 8025, stack.settings.inbox_port), Port("smtp", 1025)),
         storage=Storage("/data", 1 * GIB),
         readiness=Probe(command=listens_on(8025)),
         scrapes=(Scrape("inbox", ("inbox:8025",), {"service": "inbox", "team": "platform"}),),

@@ -32,7 +32,7 @@ def build(stack: Stack, others: Iterable[Scrape]) -> Workload:
             f"--web.external-url={stack.link(settings.prometheus_port)}",
             "--web.enable-lifecycle",
         ),
-        ports=(Port("http", PORT, settings.prometheus_port, page="/targets"),),
+        ports=(Port("http", PORT, settings.prometheus_port),),
         config_files=config_files(stack, scrapes),
         storage=Storage("/prometheus", 50 * GIB),
         readiness=Probe("/-/ready", PORT),

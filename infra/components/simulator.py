@@ -71,7 +71,7 @@ def control(stack: Stack) -> Workload:
         security=USER,
         resources=Resources(memory=128 * MIB, cpu=0.2),
         args=("control",),
-        ports=(Port("http", FAULTS_PORT, stack.settings.faults_port, page="/"), Port("host", 9100)),
+        ports=(Port("http", FAULTS_PORT, stack.settings.faults_port), Port("host", 9100)),
         config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
         secret_files=SECRETS,
         readiness=Probe(command=listens_on(FAULTS_PORT)),

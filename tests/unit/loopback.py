@@ -14,10 +14,10 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra.settings import ROOT
 from simulator.config import Secrets, read_service
 from simulator.service import Service
 
-ROOT = Path(__file__).parents[2]
 CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "configs/contract.yaml").read_text())["capabilities"]
 LOOPBACK = "127.0.0.1"
 

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from infra import assembly, checks, render, secretfiles, settings
 from infra.errors import InputError
 from infra.settings import ROOT
-from infra.stack import load
+from infra.stack import Stack, load
 from operate import checkers, containers, engine, preflight, status
 from tests.unit.conftest import Edit
 
@@ -228,15 +228,20 @@ def test_secret_files_are_private_and_kept(project: Path) -> None:
     assert list(exporter) == ["redis://redis:6379"]
 
 
+def healthy(stack: Stack) -> list[containers.Container]:
+    """A healthy container of each workload, as the engine would list them."""
+    return [
+        containers.Container(w.name, w.name, "running", "healthy", (), by_compose=True)
+        for w in assembly.workloads(stack)
+    ]
+
+
 def test_a_stack_that_does_not_get_well_says_what_and_where_to_look(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = load("dev", root=project)
     scraped = [status.Target("loki", "loki:3100", "down", "refused")]
-    ready = [
-        containers.Container(w.name, w.name, "running", "healthy", (), by_compose=True)
-        for w in assembly.workloads(stack)
-    ]
+    ready = healthy(stack)
     monkeypatch.setattr(containers, "of", lambda _stack: ready)
     monkeypatch.setattr(status, "targets", lambda _stack: scraped)
     with pytest.raises(InputError, match=r"target loki loki:3100 is down; see http://127\.0\.0\.1:9090/targets"):
@@ -249,10 +254,7 @@ def test_a_stack_that_does_not_get_well_says_what_and_where_to_look(
 def test_up_does_not_wait_for_services_that_run_elsewhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "Pulumi.dev.yaml").write_text("config:\n  monitoring:simulator: false\n")
     stack = load("dev", root=project)
-    ready = [
-        containers.Container(w.name, w.name, "running", "healthy", (), by_compose=True)
-        for w in assembly.workloads(stack)
-    ]
+    ready = healthy(stack)
     monkeypatch.setattr(containers, "of", lambda _stack: ready)
     scraped = [
         status.Target("loki", "loki:3100", "up", ""),

@@ -13,17 +13,16 @@ from pathlib import Path
 import pytest
 
 from infra import versions
+from infra.settings import ROOT, cache_root
 from operate import images, recipes, tools
 from operate.images import Report, Row
 from operate.recipes import Recipe
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tools.cache_root()
+    return cache_root()
 
 
 @pytest.fixture

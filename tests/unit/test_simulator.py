@@ -11,12 +11,12 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra.settings import ROOT
 from simulator.chance import activity
 from simulator.config import ConfigError, Secrets, read_service
 from simulator.service import Service
 from tests.unit.loopback import (
     LOOPBACK,
-    ROOT,
     Start,
     capability_metrics,
     closed_port,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from infra.settings import ROOT
 from simulator.fault_catalog import SERVICE_FAULTS
 from tests.unit.loopback import (
     LOOPBACK,
-    ROOT,
     Start,
     closed_port,
     eventually,
