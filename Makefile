@@ -6,7 +6,8 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status images render test test-unit test-stack lint format lock bench
+.PHONY: help up down status images render test test-unit test-rules test-alerting test-stack quiet-week record-metrics \
+  lint format lock bench
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -29,14 +30,26 @@ images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
 
-test: lint ## everything: lint, unit tests, and the live stack `test` on ports of its own
+test: lint ## everything: lint, unit, rule and alerting tests, and the live stack `test` on ports of its own
 	@$(PYTHON) -m pytest
 
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit
 
+test-rules: $(VENV) ## both sides of every alert, with promtool; under a minute
+	@$(PYTHON) -m pytest tests/rules
+
+test-alerting: $(VENV) ## routes, inhibition, messages and storms with a real Prometheus and Alertmanager
+	@$(PYTHON) -m pytest tests/alerting
+
 test-stack: $(VENV) ## tests against the live stack `test`
 	@$(PYTHON) -m pytest tests/stack
+
+quiet-week: $(VENV) ## replay the rules over a simulated week of normal traffic; nobody may be paged
+	@$(OPERATE) quiet-week
+
+record-metrics: $(VENV) ## record what the exporters of the running stack expose, for the tests of the rules
+	@$(OPERATE) record-metrics
 
 lint: $(VENV) ## ruff, mypy, yamllint, and each tool's own checker over its configuration
 	@.venv/bin/ruff check --quiet .

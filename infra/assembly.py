@@ -48,4 +48,4 @@ def workloads(stack: Stack, environ: Mapping[str, str] = os.environ) -> list[Wor
         if store.kind == "rabbitmq"
         for scrape in exporters.rabbitmq_scrapes(name, store)
     ]
-    return [prometheus.build(stack, [*(s for w in kept for s in w.scrapes), *rabbitmq]), *kept]
+    return [prometheus.build(stack, kept, rabbitmq), *kept]

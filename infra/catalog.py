@@ -1,14 +1,16 @@
 """The catalog of services and the metrics contract, checked against each other."""
 
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import InputError, first_failure
 from infra.settings import ROOT
+from infra.tuning import Tuning
 
 NAME = r"^[a-z][a-z0-9-]{1,40}$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
@@ -43,12 +45,24 @@ class Team(_Model):
 
 
 class Dependency(_Model):
-    """A data store that services depend on. `hosts`: first the one that is written to, then replicas."""
+    """What services depend on besides each other: a data store, or a host that is no cluster's.
+
+    `hosts`: first the one that is written to, then replicas. For `kind: host` they are the `instance`
+    labels of the host's node exporter, and there is no port.
+    """
 
     team: str
-    kind: Literal["postgres", "redis", "rabbitmq"]
-    hosts: tuple[str, ...]
-    port: int = Field(ge=1, le=65535)
+    kind: Literal["postgres", "redis", "rabbitmq", "host"]
+    hosts: tuple[str, ...] = Field(min_length=1)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    alerts: dict[str, Tuning] = {}
+    maintenance: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _port_of_a_store(self) -> "Dependency":
+        if (self.port is None) != (self.kind == "host"):
+            raise ValueError("`port` is the data store's; a dependency of `kind: host` has none, every other needs it.")
+        return self
 
 
 class Service(_Model):
@@ -66,6 +80,11 @@ class Service(_Model):
     health_path: str = "/health"
     rename: dict[str, str] = {}
     simulate: dict[str, Any] = {}
+    # Share of requests that must not fail, over 30 days; the error-budget alerts watch it.
+    slo: float | None = Field(default=None, ge=0.9, lt=1)
+    alerts: dict[str, Tuning] = {}
+    # The reason of a planned maintenance; while it stands here, the service's alerts notify nobody.
+    maintenance: str | None = Field(default=None, min_length=1)
 
     @property
     def address(self) -> str:
@@ -80,6 +99,11 @@ class Catalog(_Model):
     dependencies: dict[str, Dependency]
     services: tuple[Service, ...]
     contract: dict[str, Capability]
+
+    def host_service(self, instance: str) -> str:
+        """The `service` label of a host's metrics: the dependency it stands for, else "host"."""
+        owners = [name for name, d in self.dependencies.items() if d.kind == "host" and instance in d.hosts]
+        return owners[0] if owners else "host"
 
     @cached_property
     def by_name(self) -> dict[str, Service]:
@@ -151,6 +175,8 @@ def _check_relations(catalog: Catalog, place: str) -> None:
                 raise InputError(
                     f"{at}: capabilities: unknown capability {capability!r}; known: {_list(catalog.contract)}."
                 )
+        if service.tier == "critical" and service.slo is None:
+            raise InputError(f"{at}: slo: a critical service needs one; add for example `slo: 0.999`.")
         _check_rename(catalog, service, at)
     known = seen | set(catalog.dependencies)
     for index, service in enumerate(catalog.services):
@@ -160,11 +186,22 @@ def _check_relations(catalog: Catalog, place: str) -> None:
                     f"{place}: services[{index}] ({service.name}): dependencies: unknown dependency "
                     f"{dependency!r}; known: {_list(known - {service.name})}."
                 )
+    _check_circles(catalog, place)
     for name, store in catalog.dependencies.items():
         if store.team not in catalog.teams:
             raise InputError(
                 f"{place}: dependencies.{name}: team: unknown team {store.team!r}; known: {_list(catalog.teams)}."
             )
+
+
+def _check_circles(catalog: Catalog, place: str) -> None:
+    """Two services that depend on each other would silence each other's alerts when both are down."""
+    graph = {s.name: [d for d in s.dependencies if d in catalog.by_name] for s in catalog.services}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise InputError(f"{place}: dependencies: {circle} is a circle; remove one of them.") from None
 
 
 def _check_rename(catalog: Catalog, service: Service, at: str) -> None:

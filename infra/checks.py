@@ -58,6 +58,8 @@ def _sentence(workload: Workload, tool: str, output: str, directory: str) -> str
     complaint = " ".join(lines[first : first + 2]).partition("FAILED:")
     words = (complaint[2] or complaint[0]).strip()
     source = _source(workload, words) or _source(workload, " ".join(lines[: first + 2])) or workload.name
+    # Rule files are written anew from what people edit, so promtool's line and column lead nowhere.
+    words = re.sub(r"\S+/rules/\S+: \d+:\d+: ", "", words)
     return f"{source}: {tool} refuses it: {words}; correct the file, nothing was changed."
 
 

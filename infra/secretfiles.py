@@ -34,7 +34,19 @@ def known(settings: Settings) -> dict[str, Secret]:
         "grafana-admin-password": Secret("GRAFANA_ADMIN_PASSWORD", "admin"),
         "slack-webhook-url": Secret("SLACK_WEBHOOK_URL", inbox and f"{inbox}/slack"),
         "pagerduty-service-key": Secret("PAGERDUTY_SERVICE_KEY", inbox and "inbox"),
+        # The address often carries a token, so it is kept like one.
+        "heartbeat-url": Secret("HEARTBEAT_URL", settings.heartbeat_url or (inbox and f"{inbox}/heartbeat/watchdog")),
+        "smtp-password": Secret("SMTP_PASSWORD", None if settings.smtp_username else ""),
     }
+
+
+# Others' secrets, which nothing here could make up, with the setting that asks for each.
+GIVEN = {
+    "slack-webhook-url": "inbox is false",
+    "pagerduty-service-key": "inbox is false",
+    "heartbeat-url": "inbox is false",
+    "smtp-password": "smtpUsername is set",
+}
 
 
 def path_of(stack: str, workload: Workload, file: SecretFile, root: Path = ROOT) -> Path:
@@ -43,15 +55,14 @@ def path_of(stack: str, workload: Workload, file: SecretFile, root: Path = ROOT)
 
 
 def check(settings: Settings, workloads: Iterable[Workload], environ: Mapping[str, str] = os.environ) -> None:
-    """Raise InputError for a secret that nothing can supply: no inbox to stand in, and no variable set."""
+    """Raise InputError for a secret that nothing can supply: nothing stands in for it, and no variable is set."""
     catalog = known(settings)
     for workload in workloads:
         for file in workload.secret_files:
             secret = catalog[file.secret]
-            receiver = file.secret in ("slack-webhook-url", "pagerduty-service-key")
-            if receiver and secret.default is None and not environ.get(secret.env):
+            if file.secret in GIVEN and secret.default is None and not environ.get(secret.env):
                 raise InputError(
-                    f"secret {file.secret}: missing, {workload.name} needs it when monitoring:inbox is false; "
+                    f"secret {file.secret}: missing, {workload.name} needs it when monitoring:{GIVEN[file.secret]}; "
                     f"set it with `export {secret.env}=...`."
                 )
 

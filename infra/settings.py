@@ -1,6 +1,7 @@
 """Everything that differs between stacks, typed and read once."""
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, TypeAdapter, Vali
 from pydantic.alias_generators import to_camel
 
 from infra.errors import InputError, first_failure
+from infra.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMESPACE = "monitoring"
@@ -47,6 +49,13 @@ class Settings(BaseModel):
     pagerduty_url: str
     smtp_smarthost: str = Field(pattern=r"^[^:\s]+:\d+$")
     smtp_from: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    smtp_username: str
+    tls_probes: tuple[str, ...]
+    heartbeat_url: str = Field(pattern=r"^(https?://\S+)?$")
+    runbook_url: str = Field(pattern=r"^https?://\S*[^/\s]$")
+    digest_time: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    # alert -> service, or "*" for all -> what is different for it
+    alerts: dict[str, dict[str, Tuning]]
 
     @model_validator(mode="after")
     def _relations(self) -> "Settings":
@@ -60,6 +69,14 @@ class Settings(BaseModel):
             TypeAdapter(AnyHttpUrl).validate_python(self.pagerduty_url)
         except ValidationError:
             raise ValueError(f"pagerdutyUrl is {self.pagerduty_url!r}; give an http or https URL.") from None
+        for probe in self.tls_probes:
+            match = re.fullmatch(r"[^\s/@]+:(\d{1,5})", probe)
+            if not match or not 0 < int(match[1]) < 65536:
+                raise ValueError(f"tlsProbes has {probe!r}; give host:port, for example exchange.com:443.")
+        if not self.inbox and self.smtp_smarthost.startswith("inbox:"):
+            raise ValueError(
+                f"smtpSmarthost is {self.smtp_smarthost!r} while inbox is false; give your mail server's host:port."
+            )
         seen: dict[int, str] = {}
         for key, port in self.published_ports().items():
             if port in seen:
@@ -104,9 +121,15 @@ def from_config(values: Mapping[str, Any], place: str) -> Settings:
 def _typed(key: str, value: Any, kind: str, place: str) -> Any:
     """The value in its declared type: the engine hands every value over as a string."""
     parsed = yaml.safe_load(value) if isinstance(value, str) and kind != "string" else value
-    want = {"string": str, "integer": int, "boolean": bool}[kind]
+    want = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}[kind]
     if not isinstance(parsed, want) or (want is int and isinstance(parsed, bool)):
-        example = {"string": "text", "integer": "a whole number", "boolean": "true or false"}[kind]
+        example = {
+            "string": "text",
+            "integer": "a whole number",
+            "boolean": "true or false",
+            "array": "a list",
+            "object": "a mapping",
+        }[kind]
         raise InputError(
             f"{place}: {NAMESPACE}:{key}: is {value!r}; give {example}, "
             f"with `pulumi config set {NAMESPACE}:{key} VALUE`."

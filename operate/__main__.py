@@ -5,7 +5,7 @@ import sys
 
 from infra import assembly, checks, secretfiles, stack
 from infra.errors import InputError
-from operate import bench, checkers, deploy, engine, images, preflight, status
+from operate import bench, checkers, deploy, engine, images, preflight, quiet_week, record, status
 from operate.progress import loud
 
 
@@ -63,7 +63,16 @@ def check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"up": up, "down": down, "status": show, "images": make_images, "check": check, "bench": bench.run}
+COMMANDS = {
+    "up": up,
+    "down": down,
+    "status": show,
+    "images": make_images,
+    "check": check,
+    "bench": bench.run,
+    "quiet-week": quiet_week.run,
+    "record-metrics": record.run,
+}
 
 
 def main() -> int:
@@ -74,6 +83,8 @@ def main() -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(run=function)
+        if function is quiet_week.run:
+            quiet_week.arguments(command)
         if function is down:
             command.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
     arguments = parser.parse_args()

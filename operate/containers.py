@@ -56,6 +56,18 @@ def _container(data: dict[str, Any]) -> Container:
     )
 
 
+def addresses(stack: str) -> dict[str, str]:
+    """Address of each running component on the stack's network; reachable from the engine's own machine."""
+    ids = docker("ps", "-q", "--filter", f"label={PREFIX}.stack={stack}").split()
+    if not ids:
+        return {}
+    return {
+        data["Config"]["Labels"][f"{PREFIX}.component"]: network["IPAddress"]
+        for data in json.loads(docker("inspect", *ids))
+        for network in data["NetworkSettings"]["Networks"].values()
+    }
+
+
 def published_ports(stack: str) -> set[int]:
     """Host ports that running containers of the stack hold."""
     return {port for container in of(stack) if container.state == "running" for port in container.published}

@@ -19,12 +19,13 @@ from operate import containers
 
 @dataclass(frozen=True)
 class Target:
-    """A scrape target of Prometheus: "up", "down" or "unknown", with the last error."""
+    """A scrape target of Prometheus: "up", "down" or "unknown", with the last error and where it is scraped."""
 
     job: str
     instance: str
     health: str
     error: str
+    url: str
 
 
 def targets(stack: Stack) -> list[Target]:
@@ -34,7 +35,7 @@ def targets(stack: Stack) -> list[Target]:
     except (requests.RequestException, ValueError):
         return []
     return [
-        Target(t["labels"]["job"], t["labels"]["instance"], t["health"], t["lastError"])
+        Target(t["labels"]["job"], t["labels"]["instance"], t["health"], t["lastError"], t["scrapeUrl"])
         for t in answer["data"]["activeTargets"]
     ]
 

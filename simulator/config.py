@@ -60,6 +60,7 @@ class ServiceConfig:
 class ControlConfig:
     port: int
     host_metrics_port: int
+    https_port: int
     version: str
     services: Mapping[str, str]  # control ports
     addresses: Mapping[str, str]  # where they serve
@@ -179,6 +180,7 @@ def read_control(path: Path) -> ControlConfig:
     return ControlConfig(
         port=root.number("port", 8090),
         host_metrics_port=root.number("host_metrics_port", 9100),
+        https_port=root.number("https_port", 8443),
         version=root.text("version", "1.0.0"),
         services=root.string_map("services"),
         addresses=root.string_map("addresses"),

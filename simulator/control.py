@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
+from simulator.certificate import CERTIFICATE_EXPIRING, CERTIFICATE_FAULTS, Certificate
 from simulator.config import ControlConfig, Secrets
 from simulator.faults import FaultBook, FaultError
 from simulator.host import HOST_FAULTS, SimulatedHost
@@ -34,14 +35,16 @@ _PASS_ON_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 class Control:
-    """Shows, injects and heals faults; serves the simulated host's node exporter page beside."""
+    """Shows, injects and heals faults; beside it a simulated host's node exporter and an HTTPS endpoint."""
 
     def __init__(self, config: ControlConfig, secrets: Secrets, host: str = ALL_ADDRESSES) -> None:
         self._config = config
         real = [spec for spec in REAL_FAULTS if spec.needs in config.endpoints]
-        self._faults = FaultBook([*real, *HOST_FAULTS])
+        self._faults = FaultBook([*real, *HOST_FAULTS, *CERTIFICATE_FAULTS])
+        self._faults.on_change = self._follow_certificate
         self._infrastructure = Infrastructure(config.endpoints, secrets)
         self._simulated_host = SimulatedHost(self._faults)
+        self._certificate = Certificate(self._faults, "exchange-control")
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._active = Gauge("simulator_active_faults", "Infrastructure faults in force.", registry=self._registry)
@@ -50,20 +53,23 @@ class Control:
         self._change = asyncio.Lock()
         self.main = Listener(self._build, host, config.port)
         self.host_exporter = Listener(self._build_host, host, config.host_metrics_port)
+        self.https = Listener(self._build_https, host, config.https_port, self._certificate.context)
 
     async def start(self) -> None:
-        """Listen on both ports; returns when they accept connections."""
+        """Listen on every port; returns when they accept connections."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SERVICE_TIMEOUT_SECONDS))
         await self._infrastructure.clear_leftovers()
         await self.main.start()
         await self.host_exporter.start()
+        await self.https.start()
         log.info("control started", extra={"port": self.main.port, "services": list(self._config.services)})
 
     async def stop(self) -> None:
-        """Heal the infrastructure and close both ports."""
+        """Heal the infrastructure and close every port."""
         await self._heal_all_here()
         await self.main.stop()
         await self.host_exporter.stop()
+        await self.https.stop()
         if self._session is not None:
             await self._session.close()
 
@@ -86,6 +92,11 @@ class Control:
             return web.Response(body=self._simulated_host.render(), headers={"Content-Type": CONTENT_TYPE})
 
         app.router.add_get("/metrics", show)
+        return app
+
+    def _build_https(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/health", self._show_health)
         return app
 
     async def _show_page(self, _request: web.Request) -> web.Response:
@@ -192,6 +203,10 @@ class Control:
         silent = await asyncio.gather(*(heal(service) for service in self._config.services))
         await self._heal_all_here()
         return web.json_response({"healed": True, "unreachable": [name for name in silent if name is not None]})
+
+    def _follow_certificate(self, fault: str) -> None:
+        if fault == CERTIFICATE_EXPIRING:
+            self._certificate.renew()
 
     async def _follow_host_down(self) -> None:
         if self._faults.any_active("host_down"):

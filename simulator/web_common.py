@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
@@ -72,9 +73,11 @@ async def read_parameters(request: web.Request) -> object:
 class Listener:
     """A server that can stop listening and start again on the same port."""
 
-    def __init__(self, build: Callable[[], web.Application], host: str, port: int) -> None:
-        """Port 0 takes a free one, and keeps it from then on."""
-        self._build, self._host = build, host
+    def __init__(
+        self, build: Callable[[], web.Application], host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Port 0 takes a free one, and keeps it from then on; with `tls` it speaks HTTPS."""
+        self._build, self._host, self._tls = build, host, tls
         self.port = port
         self._runner: web.AppRunner | None = None
 
@@ -88,7 +91,7 @@ class Listener:
         # A runner that was cleaned up cannot be used again, nor can its application.
         runner = web.AppRunner(self._build(), access_log=None, shutdown_timeout=0.5)
         await runner.setup()
-        await web.TCPSite(runner, self._host, self.port, reuse_address=True).start()
+        await web.TCPSite(runner, self._host, self.port, ssl_context=self._tls, reuse_address=True).start()
         self._runner = runner
         self.port = int(runner.addresses[0][1])
 

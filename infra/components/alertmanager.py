@@ -1,10 +1,12 @@
 """Alertmanager: routes, groups, silences and sends notifications."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from infra.catalog import Team
+from infra.catalog import Catalog, Team
+from infra.settings import Settings
 from infra.stack import Stack
 from infra.workload import (
     GIB,
@@ -25,7 +27,9 @@ SECRETS = "/run/secrets"
 
 
 def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
-    """Alertmanager with the hand-written base and one receiver per team and severity."""
+    """Alertmanager with the hand-written base, and what follows from the catalog's teams and dependencies."""
+    secrets = ["slack-webhook-url", "pagerduty-service-key", "heartbeat-url"]
+    secrets += ["smtp-password"] if stack.settings.smtp_username else []
     return Workload(
         name="alertmanager",
         kind="stateful",
@@ -47,12 +51,12 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
                 "/etc/alertmanager/alertmanager.yml",
                 yaml.safe_dump(config(stack, pagerduty_is_real), sort_keys=False, width=200),
             ),
-            stack.config("alertmanager/templates/notification.tmpl", "/etc/alertmanager/templates/notification.tmpl"),
+            *(
+                stack.config(f"alertmanager/templates/{path.name}", f"/etc/alertmanager/templates/{path.name}")
+                for path in sorted((stack.root / "configs/alertmanager/templates").glob("*.tmpl"))
+            ),
         ),
-        secret_files=(
-            SecretFile(f"{SECRETS}/slack-webhook-url", "slack-webhook-url"),
-            SecretFile(f"{SECRETS}/pagerduty-service-key", "pagerduty-service-key"),
-        ),
+        secret_files=tuple(SecretFile(f"{SECRETS}/{name}", name) for name in secrets),
         storage=Storage("/alertmanager", 1 * GIB),
         checks=(("amtool", "check-config", "etc/alertmanager/alertmanager.yml"),),
         readiness=Probe("/-/ready", PORT),
@@ -61,52 +65,174 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
 
 
 def config(stack: Stack, pagerduty_is_real: bool) -> dict[str, Any]:
-    """configs/alertmanager/alertmanager.yml with the receivers and routes of the catalog's teams."""
-    settings = stack.settings
+    """configs/alertmanager/alertmanager.yml with receivers, routes and inhibitions of the catalog."""
+    settings, teams = stack.settings, stack.catalog.teams
     data: dict[str, Any] = yaml.safe_load((stack.root / "configs/alertmanager/alertmanager.yml").read_text())
     data["global"] |= {
         "slack_api_url_file": f"{SECRETS}/slack-webhook-url",
         "pagerduty_url": settings.pagerduty_url
         if pagerduty_is_real or not settings.inbox
         else "http://inbox:8025/pagerduty/v2/enqueue",
-        "smtp_smarthost": settings.smtp_smarthost,
-        "smtp_from": settings.smtp_from,
+        **_mail(settings),
     }
-    data.setdefault("receivers", [])
-    routes = data["route"].setdefault("routes", [])
-    for name, team in stack.catalog.teams.items():
-        data["receivers"] += [_page(name, team), _message(name, team)]
-        routes += [
-            {"receiver": f"{name}-page", "matchers": [f'team="{name}"', 'severity="critical"']},
-            {"receiver": f"{name}-message", "matchers": [f'team="{name}"']},
-        ]
+    data["time_intervals"] = [{"name": "digest", "time_intervals": [{"times": [_digest_window(settings.digest_time)]}]}]
+    data["receivers"] = [_heartbeat(), *(r for name, team in teams.items() for r in _receivers(name, team))]
+    data["route"]["routes"] = [_watchdog_route(), _security_route(), *(_team_route(name) for name in teams)]
+    # An alert without a team, or of a team the catalog does not know.
+    data["route"]["routes"] += _by_severity("platform")
+    data["inhibit_rules"] += list(_dependency_inhibitions(stack.catalog))
     return data
 
 
-def _slack(team: Team) -> dict[str, Any]:
+def _mail(settings: Settings) -> dict[str, Any]:
+    mail: dict[str, Any] = {
+        "smtp_smarthost": settings.smtp_smarthost,
+        "smtp_from": settings.smtp_from,
+        # Only the inbox takes mail in clear.
+        "smtp_require_tls": not settings.smtp_smarthost.startswith("inbox:"),
+    }
+    if settings.smtp_username:
+        mail |= {
+            "smtp_auth_username": settings.smtp_username,
+            "smtp_auth_password_file": f"{SECRETS}/smtp-password",
+        }
+    return mail
+
+
+DIGEST_MINUTES = 10
+
+
+def _digest_window(start: str) -> dict[str, str]:
+    """Ten minutes a day in which digests may leave; their group is flushed once in that time."""
+    hour, minute = (int(part) for part in start.split(":"))
+    end = min(hour * 60 + minute + DIGEST_MINUTES, 24 * 60)
+    return {"start_time": start, "end_time": f"{end // 60:02}:{end % 60:02}"}
+
+
+def _watchdog_route() -> dict[str, Any]:
+    # A beat each minute: the repeat must be shorter than the interval at which the group is looked at.
     return {
+        "receiver": "heartbeat",
+        "matchers": ['alertname="Watchdog"'],
+        "group_wait": "0s",
+        "group_interval": "1m",
+        "repeat_interval": "50s",
+    }
+
+
+def _security_route() -> dict[str, Any]:
+    """Security alerts reach the security team whatever team owns the service, and then their owner."""
+    return {
+        "receiver": "security-message",
+        "matchers": ['category="security"', 'team!="security"', 'severity=~"critical|warning"'],
+        "continue": True,
+        "routes": [{"receiver": "security-page", "matchers": ['severity="critical"']}],
+    }
+
+
+def _team_route(name: str) -> dict[str, Any]:
+    return {"receiver": f"{name}-message", "matchers": [f'team="{name}"'], "routes": _by_severity(name)}
+
+
+def _by_severity(name: str) -> list[dict[str, Any]]:
+    return [
+        {"receiver": f"{name}-page", "matchers": ['severity="critical"']},
+        {
+            "receiver": f"{name}-digest",
+            "matchers": ['severity="info"'],
+            "group_by": ["severity"],
+            "group_wait": "30s",
+            "group_interval": f"{DIGEST_MINUTES}m",
+            "repeat_interval": "12h",
+            "active_time_intervals": ["digest"],
+        },
+        {
+            "receiver": f"{name}-message",
+            "matchers": ['severity="warning"'],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": "24h",
+        },
+    ]
+
+
+def _dependency_inhibitions(catalog: Catalog) -> Iterator[dict[str, Any]]:
+    """A dead or maintained dependency silences the symptoms of the services that depend on it."""
+    for name in [*catalog.dependencies, *catalog.by_name]:
+        dependents = [service.name for service in catalog.services if name in service.dependencies]
+        if dependents:
+            yield {
+                "source_matchers": [
+                    'alertname=~"DependencyDown|ServiceDown|ServiceUnderMaintenance"',
+                    f'service="{name}"',
+                ],
+                "target_matchers": ['symptom="yes"', f'service=~"{"|".join(dependents)}"'],
+            }
+
+
+def _heartbeat() -> dict[str, Any]:
+    beat = {"url_file": f"{SECRETS}/heartbeat-url", "send_resolved": False, "max_alerts": 1}
+    return {"name": "heartbeat", "webhook_configs": [beat]}
+
+
+def _receivers(name: str, team: Team) -> Iterator[dict[str, Any]]:
+    slack = {
         "channel": team.slack_channel,
         "send_resolved": True,
+        "color": '{{ template "mycrypto.color" . }}',
         "title": '{{ template "mycrypto.title" . }}',
-        "text": '{{ template "mycrypto.text" . }}',
-        "color": '{{ if eq .Status "firing" }}danger{{ else }}good{{ end }}',
-    }
-
-
-def _page(name: str, team: Team) -> dict[str, Any]:
-    return {
-        "name": f"{name}-page",
-        "pagerduty_configs": [
-            {
-                "routing_key_file": f"{SECRETS}/pagerduty-service-key",
-                "send_resolved": True,
-                "description": '{{ template "mycrypto.title" . }}',
-                "severity": "{{ .CommonLabels.severity }}",
-            }
+        "title_link": '{{ template "mycrypto.alerts_url" . }}',
+        "text": '{{ template "mycrypto.slack" . }}',
+        "fallback": '{{ template "mycrypto.line" . }}',
+        "fields": [
+            {"title": label, "value": f"{{{{ .CommonLabels.{label} }}}}", "short": True}
+            for label in ("alertname", "service", "severity", "team", "environment")
         ],
-        "slack_configs": [_slack(team)],
+        "mrkdwn_in": ["text"],
     }
-
-
-def _message(name: str, team: Team) -> dict[str, Any]:
-    return {"name": f"{name}-message", "slack_configs": [_slack(team)]}
+    page = {
+        "routing_key_file": f"{SECRETS}/pagerduty-service-key",
+        "send_resolved": True,
+        "description": '{{ template "mycrypto.line" . }}',
+        "severity": "{{ .CommonLabels.severity }}",
+        "component": "{{ .CommonLabels.service }}",
+        "group": "{{ .CommonLabels.team }}",
+        "class": "{{ .CommonLabels.alertname }}",
+        "client": "Alertmanager",
+        "client_url": '{{ template "mycrypto.alerts_url" . }}',
+        "links": [
+            {"href": "{{ (index .Alerts 0).Annotations.runbook_url }}", "text": "Runbook"},
+            {"href": "{{ (index .Alerts 0).Annotations.dashboard_url }}", "text": "Dashboard"},
+            {"href": "{{ (index .Alerts 0).GeneratorURL }}", "text": "Graph"},
+            {"href": '{{ template "mycrypto.silence_url" . }}', "text": "Silence"},
+        ],
+        "details": {
+            **{
+                label: f"{{{{ .CommonLabels.{label} }}}}"
+                for label in ("alertname", "service", "severity", "team", "environment")
+            },
+            "firing": '{{ template "mycrypto.plain" .Alerts.Firing }}',
+            "resolved": '{{ template "mycrypto.plain" .Alerts.Resolved }}',
+        },
+    }
+    yield {"name": f"{name}-page", "pagerduty_configs": [page], "slack_configs": [slack]}
+    yield {"name": f"{name}-message", "slack_configs": [slack]}
+    digest_slack = {
+        "channel": team.slack_channel,
+        "send_resolved": False,
+        "color": "#439FE0",
+        "title": '{{ template "mycrypto.digest_title" . }}',
+        "title_link": '{{ template "mycrypto.alerts_url" . }}',
+        "text": '{{ template "mycrypto.digest_slack" . }}',
+        "fallback": '{{ template "mycrypto.digest_title" . }}',
+        "fields": [],
+        "mrkdwn_in": ["text"],
+    }
+    digest_mail = {
+        "to": team.email,
+        "send_resolved": False,
+        "headers": {"Subject": '{{ template "mycrypto.digest_title" . }}'},
+        "html": '{{ template "mycrypto.mail.html" . }}',
+        "text": '{{ template "mycrypto.mail.text" . }}',
+    }
+    yield {"name": f"{name}-digest", "slack_configs": [digest_slack], "email_configs": [digest_mail]}

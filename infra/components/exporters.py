@@ -33,7 +33,13 @@ def node(stack: Stack) -> Workload:
         ports=(Port("metrics", 9100),),
         host_paths=(HostPath("/", "/host"),),
         readiness=Probe("/", 9100),
-        scrapes=(Scrape("node", ("node-exporter:9100",), _labels("node-exporter", "platform")),),
+        scrapes=(
+            Scrape(
+                "node",
+                ("node-exporter:9100",),
+                {"service": "host", "team": "platform", "instance": "docker-host"},
+            ),
+        ),
     )
 
 

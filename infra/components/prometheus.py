@@ -1,23 +1,22 @@
 """Prometheus: scrapes everything, evaluates the rules, keeps the metrics."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import yaml
 
+from infra import rules
 from infra.components import scraping
 from infra.stack import Stack
 from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, Security, Storage, Workload
 
 PORT = 9090
-RULES = "configs/prometheus/rules"
 
 
-def build(stack: Stack, others: Iterable[Scrape]) -> Workload:
-    """Prometheus for the scrapes of the other workloads, of the catalog and of itself."""
-    own = Scrape("prometheus", (f"prometheus:{PORT}",), {"service": "prometheus", "team": "platform"})
-    scrapes = [own, *others]
+def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ()) -> Workload:
+    """Prometheus for the scrapes of the other workloads, of `more`, of the catalog and of itself."""
     settings = stack.settings
-    return Workload(
+    own = Workload(
         name="prometheus",
         kind="stateful",
         image=stack.images["prometheus"],
@@ -33,18 +32,20 @@ def build(stack: Stack, others: Iterable[Scrape]) -> Workload:
             "--web.enable-lifecycle",
         ),
         ports=(Port("http", PORT, settings.prometheus_port),),
-        config_files=config_files(stack, scrapes),
         storage=Storage("/prometheus", 50 * GIB),
         readiness=Probe("/-/ready", PORT),
         # The head block is flushed on the way out; a kill in the middle costs a slow replay at the next start.
         grace_seconds=60,
         checks=(("promtool", "check", "config", "etc/prometheus/prometheus.yml"),),
-        scrapes=(own,),
+        scrapes=(Scrape("prometheus", (f"prometheus:{PORT}",), {"service": "prometheus", "team": "platform"}),),
     )
+    workloads = [own, *others]
+    return replace(own, config_files=config_files(stack, workloads, more))
 
 
-def config_files(stack: Stack, scrapes: Iterable[Scrape]) -> tuple[ConfigFile, ...]:
-    """prometheus.yml, the hand-written rules and the rules that follow from the catalog."""
+def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]) -> tuple[ConfigFile, ...]:
+    """prometheus.yml and the rule files."""
+    scrapes = [*(scrape for workload in workloads for scrape in workload.scrapes), *more]
     config = {
         "global": {
             "scrape_interval": f"{stack.settings.scrape_interval_seconds}s",
@@ -56,31 +57,10 @@ def config_files(stack: Stack, scrapes: Iterable[Scrape]) -> tuple[ConfigFile, .
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
         "scrape_configs": scraping.scrape_configs(stack, scrapes),
     }
-    rules = sorted((stack.root / RULES).glob("*.yml"))
     return (
         ConfigFile("/etc/prometheus/prometheus.yml", yaml.safe_dump(config, sort_keys=False)),
-        ConfigFile("/etc/prometheus/rules/catalog.yml", yaml.safe_dump(catalog_rules(stack), sort_keys=False)),
-        *(ConfigFile(f"/etc/prometheus/rules/{path.name}", path.read_text()) for path in rules),
+        *(
+            ConfigFile(f"/etc/prometheus/rules/{name}", yaml.safe_dump(document, sort_keys=False, width=200))
+            for name, document in rules.deployed(stack, workloads).items()
+        ),
     )
-
-
-def catalog_rules(stack: Stack) -> dict[str, object]:
-    """The expected-service series: one per catalog entry, there whether or not the service is.
-
-    A target that vanished from discovery leaves no `up` behind; comparing against this series sees it.
-    """
-    return {
-        "groups": [
-            {
-                "name": "catalog",
-                "rules": [
-                    {
-                        "record": "catalog:service:expected",
-                        "expr": "vector(1)",
-                        "labels": {"service": s.name, "team": s.team, "tier": s.tier},
-                    }
-                    for s in stack.catalog.services
-                ],
-            }
-        ]
-    }

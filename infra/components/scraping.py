@@ -1,13 +1,19 @@
 """Scrape jobs and health probes, from Workloads and from the catalog."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from infra.catalog import Service
 from infra.stack import Stack
 from infra.workload import Scrape
 
-BLACKBOX = "blackbox-exporter:9115"
+# The prober is asked about the target; the series carry the target's address.
+THROUGH_BLACKBOX: tuple[dict[str, object], ...] = (
+    {"source_labels": ["__address__"], "target_label": "__param_target"},
+    {"source_labels": ["__param_target"], "target_label": "instance"},
+    {"target_label": "__address__", "replacement": "blackbox-exporter:9115"},
+)
 
 
 def of_service(service: Service) -> Scrape:
@@ -21,19 +27,45 @@ def of_service(service: Service) -> Scrape:
     )
 
 
+def of_health(service: Service) -> Scrape:
+    """The probe of a catalog entry's /health; one that takes longer than the module's 4 s has failed."""
+    return Scrape(
+        job="health",
+        targets=(f"http://{service.address}{service.health_path}",),
+        labels={"service": service.name, "team": service.team, "tier": service.tier},
+        path="/probe",
+        params={"module": ("health",)},
+        relabel=THROUGH_BLACKBOX,
+    )
+
+
+def of_certificate(address: str) -> Scrape:
+    """The probe that says when the certificate served at host:port ends."""
+    return Scrape(
+        job="certificates",
+        targets=(address,),
+        labels={"service": "tls", "team": "platform"},
+        path="/probe",
+        params={"module": ("tls",)},
+        relabel=THROUGH_BLACKBOX,
+    )
+
+
 def scrape_configs(stack: Stack, scrapes: Iterable[Scrape]) -> list[dict[str, Any]]:
-    """Prometheus' scrape_configs: workloads, then services, then the /health probes.
+    """Prometheus' scrape_configs: workloads, then services, then the probes of /health and of certificates.
 
     Scrapes of one job name become one entry with several target groups.
     """
     jobs: dict[str, dict[str, Any]] = {}
-    for scrape in [*scrapes, *(of_service(service) for service in stack.catalog.services)]:
+    services = stack.catalog.services
+    watched = [*map(of_service, services), *map(of_health, services), *map(of_certificate, stack.settings.tls_probes)]
+    for scrape in [*scrapes, *watched]:
         entry = _entry(scrape)
         if scrape.job in jobs:
             jobs[scrape.job]["static_configs"] += entry["static_configs"]
         else:
             jobs[scrape.job] = entry
-    return [*jobs.values(), _probes(stack.catalog.services)]
+    return list(jobs.values())
 
 
 def _entry(scrape: Scrape) -> dict[str, Any]:
@@ -42,7 +74,8 @@ def _entry(scrape: Scrape) -> dict[str, Any]:
         entry["params"] = {key: list(values) for key, values in scrape.params.items()}
     entry["static_configs"] = [{"targets": list(scrape.targets), "labels": dict(scrape.labels)}]
     if scrape.relabel:
-        entry["relabel_configs"] = [dict(rule) for rule in scrape.relabel]
+        # Copies: YAML writes what two jobs share as an alias.
+        entry["relabel_configs"] = deepcopy(list(scrape.relabel))
     if scrape.rename:
         entry["metric_relabel_configs"] = [
             {
@@ -55,24 +88,3 @@ def _entry(scrape: Scrape) -> dict[str, Any]:
             for spoken, name in scrape.rename.items()
         ]
     return entry
-
-
-def _probes(services: Iterable[Service]) -> dict[str, Any]:
-    return {
-        "job_name": "health",
-        "metrics_path": "/probe",
-        "params": {"module": ["health"]},
-        # Probes every 15 s like scrapes; a probe that takes longer than the module's 4 s has failed.
-        "static_configs": [
-            {
-                "targets": [f"http://{service.address}{service.health_path}"],
-                "labels": {"service": service.name, "team": service.team, "tier": service.tier},
-            }
-            for service in services
-        ],
-        "relabel_configs": [
-            {"source_labels": ["__address__"], "target_label": "__param_target"},
-            {"source_labels": ["__param_target"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": BLACKBOX},
-        ],
-    }

@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 from infra.catalog import Catalog, Service
+from infra.components import scraping
 from infra.stack import Stack
 from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload, listens_on
 
 CONTROL_PORT = 9900
 FAULTS_PORT = 8090
+HTTPS_PORT = 8443
+HOST = "simulated-host"
 USER = Security(65532, 65532)
 SECRETS = tuple(SecretFile(f"/run/secrets/{s}-password", f"{s}-password") for s in ("postgres", "redis", "rabbitmq"))
 
@@ -17,17 +20,10 @@ def service(stack: Stack, entry: Service) -> Workload:
     """One service of the exchange, speaking the contract's metrics of its capabilities."""
     document = {
         **entry.model_dump(
-            include={
-                "name",
-                "port",
-                "metrics_path",
-                "health_path",
-                "capabilities",
-                "dependencies",
-                "rename",
-                "simulate",
-            }
+            include={"name", "port", "metrics_path", "health_path", "capabilities", "rename", "simulate"}
         ),
+        # A host is not called: its loss takes the service along.
+        "dependencies": [name for name in entry.dependencies if not _is_host(stack.catalog, name)],
         "version": "1.0.0",
         "environment": stack.settings.environment,
         "metrics": {
@@ -54,10 +50,11 @@ def service(stack: Stack, entry: Service) -> Workload:
 
 
 def control(stack: Stack) -> Workload:
-    """The page and interface that inject faults, with a simulated bare host beside it."""
+    """The page and interface that inject faults; beside it a simulated bare host and an HTTPS endpoint."""
     document = {
         "port": FAULTS_PORT,
         "host_metrics_port": 9100,
+        "https_port": HTTPS_PORT,
         "services": {s.name: f"http://{s.name}:{CONTROL_PORT}" for s in stack.catalog.services},
         "addresses": {s.name: f"http://{s.address}" for s in stack.catalog.services},
         "endpoints": endpoints(stack.catalog, tuple(stack.catalog.dependencies)),
@@ -71,7 +68,7 @@ def control(stack: Stack) -> Workload:
         security=USER,
         resources=Resources(memory=128 * MIB, cpu=0.2),
         args=("control",),
-        ports=(Port("http", FAULTS_PORT, stack.settings.faults_port), Port("host", 9100)),
+        ports=(Port("http", FAULTS_PORT, stack.settings.faults_port), Port("host", 9100), Port("https", HTTPS_PORT)),
         config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
         secret_files=SECRETS,
         readiness=Probe(command=listens_on(FAULTS_PORT)),
@@ -79,8 +76,13 @@ def control(stack: Stack) -> Workload:
             Scrape(
                 "node",
                 ("exchange-control:9100",),
-                {"service": "simulated-host", "team": "platform", "instance": "simulated-host"},
+                {
+                    "service": stack.catalog.host_service(HOST),
+                    "team": "platform",
+                    "instance": HOST,
+                },
             ),
+            scraping.of_certificate(f"exchange-control:{HTTPS_PORT}"),
         ),
     )
 
@@ -94,6 +96,8 @@ def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, A
             result[name] = {"url": f"http://{other.address}{other.health_path}"}
             continue
         store = catalog.dependencies[name]
+        if _is_host(catalog, name):
+            continue
         result[name] = {"host": store.hosts[0], "port": store.port}
         if store.kind != "redis":
             result[name]["user"] = "exchange"
@@ -102,6 +106,10 @@ def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, A
             for replica in store.hosts[1:]:
                 result[f"{name}_replica"] = {**result[name], "host": replica}
     return result
+
+
+def _is_host(catalog: Catalog, name: str) -> bool:
+    return name in catalog.dependencies and catalog.dependencies[name].kind == "host"
 
 
 def _needs(catalog: Catalog, dependencies: tuple[str, ...], file: SecretFile) -> bool:

@@ -40,6 +40,7 @@ def test_unknown_setting(project: Path) -> None:
         ("prometheusPort", "ninety", "a whole number"),
         ("simulator", "maybe", "true or false"),
         ("retentionDays", "true", "a whole number"),
+        ("tlsProbes", "exchange.com:443", "a list"),
     ],
 )
 def test_setting_of_the_wrong_type(project: Path, key: str, value: str, remedy: str) -> None:
@@ -64,6 +65,12 @@ def test_setting_out_of_range(project: Path, key: str, value: object) -> None:
     sentence = refused(project, **{key: value})
     assert key in sentence
     assert str(value) in sentence
+
+
+@pytest.mark.parametrize("probe", ["exchange.com", "exchange.com:70000", "https://exchange.com:443"])
+def test_certificate_probe_that_is_no_host_and_port(project: Path, probe: str) -> None:
+    sentence = refused(project, tlsProbes=["exchange.com:443", probe])
+    assert f"tlsProbes has {probe!r}; give host:port" in sentence
 
 
 def test_two_settings_with_one_port(project: Path) -> None:
@@ -109,6 +116,58 @@ def test_unknown_dependency(project: Path, edit: Edit) -> None:
     assert "unknown dependency 'memcached'; known: auth-service" in refused(project)
 
 
+def test_services_that_depend_on_each_other(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "dependencies: [redis]", "dependencies: [redis, wallet-service]")
+    edit(
+        "configs/services.yaml",
+        "capabilities: [http, wallet]\n    dependencies: [database",
+        "capabilities: [http, wallet]\n    dependencies: [api-gateway, database",
+    )
+    assert "is a circle; remove one of them" in refused(project)
+
+
+def test_critical_service_without_an_objective(project: Path, edit: Edit) -> None:
+    edit("configs/services.yaml", "    slo: 0.999\n", "")
+    assert "slo: a critical service needs one" in refused(project)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("ServiceDwn: {mute: typo}", "unknown alert 'ServiceDwn'"),
+        ("ServiceDown: {threshold: 2}", "ServiceDown has no threshold to change"),
+        ('HighErrorRate: {mute: ""}', "mute: is ''"),
+        ("HighErrorRate: {mute: why, threshold: 0.1}", "give `threshold: NUMBER`, or `mute:`"),
+        ("HighErrorRate: {threshold: much}", "threshold: is 'much'"),
+        ("HighErrorRate: {treshold: 0.1}", "treshold: unknown key"),
+    ],
+)
+def test_tuning_in_the_catalog(project: Path, edit: Edit, line: str, sentence: str) -> None:
+    edit("configs/services.yaml", "    port: 3001\n", f"    port: 3001\n    alerts: {{{line}}}\n")
+    said = refused(project)
+    assert "configs/services.yaml" in said
+    assert "kyc-service" in said
+    assert sentence in said
+
+
+def test_tuning_in_the_settings(project: Path) -> None:
+    said = refused(project, alerts={"HighErorRate": {"*": {"threshold": 0.1}}})
+    assert "Pulumi.dev.yaml: monitoring:alerts" in said
+    assert "unknown alert 'HighErorRate'" in said
+    said = refused(project, alerts={"HighErrorRate": {"walet-service": {"threshold": 0.1}}})
+    assert "unknown service 'walet-service'" in said
+
+
+def test_rule_without_what_people_need(project: Path, edit: Edit) -> None:
+    edit("configs/prometheus/rules/critical.yml", "          dashboard: system-health\n", "")
+    assert "configs/prometheus/rules/critical.yml: ServiceDown: annotations: dashboard missing" in refused(project)
+
+
+def test_rule_with_a_threshold_that_stands_nowhere(project: Path, edit: Edit) -> None:
+    edit("configs/prometheus/thresholds.yml", "HighErrorRate:", "HighErorRate:")
+    assert "HighErrorRate has no threshold in configs/prometheus/thresholds.yml" in refused(project)
+
+
 def test_unknown_key_of_a_service(project: Path, edit: Edit) -> None:
     edit("configs/services.yaml", "    port: 3001\n", "    port: 3001\n    prot: 3001\n")
     assert "services[5] (kyc-service): prot: unknown key" in refused(project)
@@ -141,7 +200,7 @@ def test_rule_file_that_promtool_refuses(project: Path, edit: Edit) -> None:
     edit("configs/prometheus/rules/critical.yml", "max by (service)", "max bye (service)")
     sentence = refused(project)
     assert sentence.startswith("configs/prometheus/rules/critical.yml: promtool refuses it")
-    assert "ServiceDown" in sentence
+    assert '"availability", rule 1, "service:down"' in sentence
     assert "nothing was changed" in sentence
 
 
@@ -153,8 +212,8 @@ def test_alertmanager_file_that_amtool_refuses(project: Path, edit: Edit) -> Non
 
 
 def test_template_that_amtool_refuses(project: Path, edit: Edit) -> None:
-    edit("configs/alertmanager/templates/notification.tmpl", "{{ define", "{{ defined")
-    assert "notification.tmpl" in refused(project)
+    edit("configs/alertmanager/templates/mycrypto.tmpl", "{{ define", "{{ defined")
+    assert "mycrypto.tmpl" in refused(project)
 
 
 def test_every_check_has_its_tool_or_is_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,9 +224,18 @@ def test_every_check_has_its_tool_or_is_reported(project: Path, monkeypatch: pyt
 
 def test_receiver_secret_missing_without_the_inbox(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
-    sentence = refused(project, inbox=False)
+    sentence = refused(project, inbox=False, smtpSmarthost="mail.exchange.com:587")
     assert "slack-webhook-url" in sentence
     assert "export SLACK_WEBHOOK_URL=" in sentence
+
+
+def test_mail_server_without_the_inbox(project: Path) -> None:
+    assert "smtpSmarthost is 'inbox:1025' while inbox is false" in refused(project, inbox=False)
+
+
+def test_mail_account_without_its_password(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SMTP_PASSWORD", raising=False)
+    assert "export SMTP_PASSWORD=" in refused(project, smtpUsername="alertmanager")
 
 
 def test_built_images_missing(project: Path) -> None:
@@ -240,7 +308,7 @@ def test_a_stack_that_does_not_get_well_says_what_and_where_to_look(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = load("dev", root=project)
-    scraped = [status.Target("loki", "loki:3100", "down", "refused")]
+    scraped = [status.Target("loki", "loki:3100", "down", "refused", "")]
     ready = healthy(stack)
     monkeypatch.setattr(containers, "of", lambda _stack: ready)
     monkeypatch.setattr(status, "targets", lambda _stack: scraped)
@@ -257,8 +325,8 @@ def test_up_does_not_wait_for_services_that_run_elsewhere(project: Path, monkeyp
     ready = healthy(stack)
     monkeypatch.setattr(containers, "of", lambda _stack: ready)
     scraped = [
-        status.Target("loki", "loki:3100", "up", ""),
-        status.Target("kyc-service", "kyc:3001", "down", "refused"),
+        status.Target("loki", "loki:3100", "up", "", ""),
+        status.Target("kyc-service", "kyc:3001", "down", "refused", ""),
     ]
     monkeypatch.setattr(status, "targets", lambda _stack: scraped)
     status.wait(stack, seconds=0)

@@ -33,7 +33,7 @@ def control(loop: LoopThread, start: Start, tmp_path: Path) -> Iterator[tuple[st
 
     async def create() -> Control:
         addresses = {"trading-engine": service.url, "gone-service": silent}
-        config = ControlConfig(0, 0, "1.0.0", services, addresses, endpoints)
+        config = ControlConfig(0, 0, 0, "1.0.0", services, addresses, endpoints)
         front = Control(config, Secrets(tmp_path), LOOPBACK)
         await front.start()
         return front

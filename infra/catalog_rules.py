@@ -1,0 +1,155 @@
+"""Rules that follow from the catalog: what is expected to exist, and what must not go missing."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from infra.catalog import Catalog
+from infra.stack import Stack
+from infra.workload import Workload
+
+METRIC_MISSING = "MetricMissing"
+
+# The scrape job that metrics of a prefix come from, for what the contract does not cover.
+JOBS = {
+    "pg_": "postgres",
+    "redis_": "redis",
+    "rabbitmq_detailed_": "rabbitmq-queues",
+    "rabbitmq_": "rabbitmq",
+    "node_": "node",
+}
+
+# Metrics that a healthy target need not have, each with what else speaks when they are gone.
+OPTIONAL = {
+    "pg_up": "its exporter always reports it; without the exporter DependencyDown speaks",
+    "redis_up": "its exporter always reports it; without the exporter DependencyDown speaks",
+}
+
+Rule = dict[str, Any]
+Document = dict[str, Any]
+
+
+def build(stack: Stack, workloads: Iterable[Workload]) -> dict[str, Document]:
+    """The file catalog.yml: one constant series per fact of the catalog.
+
+    Facts are there whether or not what they speak of is: a target that vanished from discovery leaves
+    no `up` behind, comparing against its fact sees that.
+    """
+    rules = [*_services(stack.catalog), *_dependencies(stack.catalog), *_components(workloads)]
+    rules.append(
+        {
+            # What thresholds are made for: everything scraped, and everything that should be.
+            "record": "alert:subject",
+            "expr": "group by (service) (up) or group by (service) (catalog:service:expected)"
+            " or group by (service) (catalog:dependency:expected)",
+        }
+    )
+    return {"catalog.yml": {"groups": [{"name": "catalog", "rules": rules}]}}
+
+
+def _fact(name: str, labels: dict[str, str], value: float = 1) -> Rule:
+    return {"record": name, "expr": f"vector({value:g})", "labels": labels}
+
+
+def _services(catalog: Catalog) -> Iterator[Rule]:
+    for service in catalog.services:
+        who = {"service": service.name, "team": service.team}
+        yield _fact("catalog:service:expected", {**who, "tier": service.tier})
+        for capability in service.capabilities:
+            yield _fact("catalog:service:capability", {**who, "capability": capability})
+        for dependency in service.dependencies:
+            yield _fact("catalog:service:depends", {**who, "dependency": dependency})
+        if service.slo is not None:
+            yield _fact("catalog:service:error_budget", {"service": service.name}, 1 - service.slo)
+        if service.maintenance is not None:
+            yield _fact("catalog:service:maintenance", {**who, "reason": service.maintenance})
+
+
+def _dependencies(catalog: Catalog) -> Iterator[Rule]:
+    for name, store in catalog.dependencies.items():
+        who = {"service": name, "team": store.team}
+        # Replicas may be lost without their dependents noticing; hosts have none.
+        needed = store.hosts if store.kind == "host" else store.hosts[:1]
+        for host in needed:
+            yield _fact("catalog:dependency:expected", {**who, "kind": store.kind, "instance": host})
+        if store.kind == "postgres":
+            for number, host in enumerate(store.hosts):
+                yield _fact("catalog:postgres:is_replica", {**who, "instance": host}, int(number > 0))
+        if store.maintenance is not None:
+            yield _fact("catalog:service:maintenance", {**who, "reason": store.maintenance})
+
+
+def _components(workloads: Iterable[Workload]) -> Iterator[Rule]:
+    """The platform's own parts, with what they may use."""
+    for workload in workloads:
+        if workload.part_of == "exchange" or not workload.scrapes:
+            continue
+        service = workload.scrapes[0].labels["service"]
+        if workload.part_of == "platform":
+            yield _fact("catalog:component:expected", {"service": service, "team": workload.team})
+            yield _fact("catalog:component:memory_limit_bytes", {"service": service}, workload.resources.memory)
+            if workload.storage is not None:
+                yield _fact("catalog:component:storage_bytes", {"service": service}, workload.storage.size)
+
+
+def missing_metrics(stack: Stack, alerts: Iterable[Rule], documents: dict[str, Document]) -> Document:
+    """The file metrics.yml: a warning for every metric an alert reads that its target no longer exposes.
+
+    An alert whose series are gone cannot fire; this says so while the target itself still answers.
+    """
+    recorded = {
+        rule["record"]: str(rule["expr"])
+        for document in documents.values()
+        for group in document["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    }
+    names: set[str] = set()
+    for alert in alerts:
+        names |= _names(str(alert["expr"]), recorded)
+    sources = {name: jobs for name in sorted(names - set(OPTIONAL)) if (jobs := _jobs(stack.catalog, name))}
+    rules = [_missing(name, jobs) for name, jobs in sources.items()]
+    return {"groups": [{"name": "metrics", "rules": rules}]}
+
+
+def _names(expr: str, recorded: dict[str, str]) -> set[str]:
+    """Every metric an expression reads, through recording rules, with words of the language among them."""
+    found: set[str] = set()
+    pending = [expr]
+    while pending:
+        for name in set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", pending.pop())) - found:
+            found.add(name)
+            if name in recorded:
+                pending.append(recorded[name])
+    return found
+
+
+def _jobs(catalog: Catalog, metric: str) -> tuple[str, ...]:
+    family = re.sub("_(bucket|sum|count)$", "", metric)
+    of_contract = tuple(
+        service.name
+        for service in catalog.services
+        if (found := catalog.metrics_of(service).get(metric) or catalog.metrics_of(service).get(family))
+        # Only a histogram has series of those endings.
+        and (metric in catalog.metrics_of(service) or found.type == "histogram")
+    )
+    if of_contract:
+        return of_contract
+    return tuple(job for prefix, job in JOBS.items() if metric.startswith(prefix))[:1]
+
+
+def _missing(metric: str, jobs: tuple[str, ...]) -> Rule:
+    return {
+        "alert": METRIC_MISSING,
+        "expr": f'(group by (job, service, team, instance) (up{{job=~"{"|".join(jobs)}"}} == 1))\n'
+        f"unless on (job, instance) group by (job, instance) ({metric})",
+        "for": "10m",
+        "labels": {"severity": "warning", "metric": metric},
+        "annotations": {
+            "summary": "{{ $labels.service }} ({{ $labels.instance }}) answers but no longer exposes "
+            "{{ $labels.metric }}.",
+            "description": f"Alerts that read {metric} cannot fire for it. Likely causes: a new version renamed or "
+            "dropped the metric, a label set is empty since a restart, a collector of the exporter fails.",
+            "dashboard": "alerting",
+        },
+    }

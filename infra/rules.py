@@ -1,0 +1,237 @@
+"""Prometheus' rules as they are deployed: the hand-written files, tuned, and what follows from the catalog.
+
+A hand-written rule compares with `alert:threshold{alert="ItsName"}` joined on `service`; the default stands
+in configs/prometheus/thresholds.yml, and a service's catalog entry or the settings change it for one
+service. A muted alert is wrapped in `unless`. Both leave the rule file alone.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from infra import catalog_rules
+from infra.errors import InputError, first_failure
+from infra.stack import Stack
+from infra.tuning import Tuning
+from infra.workload import Workload
+
+FOLDER = "configs/prometheus/rules"
+THRESHOLDS = "configs/prometheus/thresholds.yml"
+SEVERITIES = ("critical", "warning", "info", "none")
+ANNOTATIONS = {"summary", "description", "dashboard"}
+EVERY = "*"
+
+Rule = dict[str, Any]
+Document = dict[str, Any]
+
+
+class Threshold(BaseModel):
+    """Default threshold of an alert, in the unit its rule compares in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Alerting:
+    """Everything that decides when an alert fires: rules by file name, default thresholds, tuning by service.
+
+    `tuning[alert][service]`; the service `*` stands for all of them.
+    """
+
+    documents: dict[str, Document]
+    thresholds: dict[str, Threshold]
+    tuning: dict[str, dict[str, Tuning]]
+
+    @property
+    def alerts(self) -> Iterator[tuple[str, Rule]]:
+        """Every alerting rule with the name of its file."""
+        for name, document in self.documents.items():
+            for group in document["groups"]:
+                yield from ((name, rule) for rule in group["rules"] if "alert" in rule)
+
+
+def load(stack: Stack, workloads: Sequence[Workload]) -> Alerting:
+    """Read and check rules, thresholds and tuning against each other. Raises InputError."""
+    scraped = {scrape.labels["service"] for workload in workloads for scrape in workload.scrapes}
+    documents = {path.name: _read(path, stack.root) for path in sorted((stack.root / FOLDER).glob("*.yml"))}
+    thresholds = _thresholds(stack.root)
+    alerting = Alerting(documents, thresholds, _tuning(stack))
+    _check_rules(alerting)
+    _check_tuning(stack, alerting, scraped)
+    return alerting
+
+
+def deployed(stack: Stack, workloads: Sequence[Workload]) -> dict[str, Document]:
+    """Every rule file Prometheus loads, by name: the hand-written ones tuned, and those of the catalog."""
+    alerting = load(stack, workloads)
+    generated = catalog_rules.build(stack, workloads)
+    generated["catalog.yml"]["groups"].append({"name": "thresholds", "rules": list(_threshold_rules(alerting))})
+    generated["catalog.yml"]["groups"].append({"name": "muted", "rules": list(_muted_rules(stack, alerting))})
+    generated["metrics.yml"] = catalog_rules.missing_metrics(
+        stack, [rule for _, rule in alerting.alerts], alerting.documents
+    )
+    links = _Links(stack)
+    files: dict[str, Document] = {}
+    for name, document in {**generated, **alerting.documents}.items():
+        groups = [
+            {**group, "rules": [links.add(_mute(rule, alerting.tuning)) for rule in group["rules"]]}
+            for group in document["groups"]
+            if group["rules"]
+        ]
+        files[name] = {"groups": groups}
+    return files
+
+
+def _threshold_rules(alerting: Alerting) -> Iterator[Rule]:
+    """alert:threshold for every service that is scraped or expected, whether the catalog tunes it or not."""
+    for alert, default in alerting.thresholds.items():
+        tuned = {
+            service: tuning.threshold
+            for service, tuning in alerting.tuning.get(alert, {}).items()
+            if tuning.threshold is not None
+        }
+        value = tuned.pop(EVERY, default.threshold)
+        others = [_vector(service, threshold) for service, threshold in sorted(tuned.items())]
+        yield {
+            "record": "alert:threshold",
+            "expr": " or on (service) ".join([*others, f"0 * alert:subject + {value}"]),
+            "labels": {"alert": alert},
+        }
+
+
+def _muted_rules(stack: Stack, alerting: Alerting) -> Iterator[Rule]:
+    """catalog:alert:muted, so that a mute is seen in the daily digest and not forgotten."""
+    for alert, services in sorted(alerting.tuning.items()):
+        for service, tuning in sorted(services.items()):
+            if tuning.mute is not None:
+                labels = {
+                    "muted": alert,
+                    "service": service,
+                    "team": _team(stack, service),
+                    "reason": tuning.mute,
+                }
+                yield {"record": "catalog:alert:muted", "expr": "vector(1)", "labels": labels}
+
+
+def _team(stack: Stack, service: str) -> str:
+    catalog = stack.catalog
+    if service in catalog.by_name:
+        return catalog.by_name[service].team
+    return catalog.dependencies[service].team if service in catalog.dependencies else "platform"
+
+
+def _vector(service: str, value: float) -> str:
+    return f'label_replace(vector({value}), "service", "{service}", "", "")'
+
+
+def _mute(rule: Rule, tuning: dict[str, dict[str, Tuning]]) -> Rule:
+    muted = [s for s, t in sorted(tuning.get(rule.get("alert", ""), {}).items()) if t.mute is not None]
+    if not muted:
+        return rule
+    silence = "unless on () vector(1)"
+    if EVERY not in muted:
+        silence = f"unless on (service) ({' or '.join(_vector(service, 1) for service in muted)})"
+    return {**rule, "expr": f"(\n{rule['expr'].strip()}\n)\n{silence}"}
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Where an alert's runbook and dashboard stand; only the stack knows the addresses."""
+
+    stack: Stack
+
+    def add(self, rule: Rule) -> Rule:
+        if "alert" not in rule:
+            return rule
+        annotations = dict(rule["annotations"])
+        uid = annotations.pop("dashboard")
+        grafana = self.stack.link(self.stack.settings.grafana_port)
+        annotations["runbook_url"] = f"{self.stack.settings.runbook_url}/{rule['alert']}.md"
+        annotations["dashboard_url"] = f"{grafana}/d/{uid}?var-service={{{{ $labels.service }}}}"
+        return {**rule, "annotations": annotations}
+
+
+def _read(path: Path, root: Path) -> Document:
+    place = path.relative_to(root)
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(f"{place}: not valid YAML{line}; correct it, nothing was changed.") from None
+    groups = document.get("groups") if isinstance(document, dict) else None
+    if not isinstance(groups, list) or not all(
+        isinstance(g, dict) and isinstance(g.get("rules"), list) for g in groups
+    ):
+        raise InputError(f"{place}: has no list of `groups` with `rules`; see the other files beside it.")
+    return {"groups": groups}
+
+
+def _thresholds(root: Path) -> dict[str, Threshold]:
+    data = yaml.safe_load((root / THRESHOLDS).read_text()) or {}
+    try:
+        return TypeAdapter(dict[str, Threshold]).validate_python(data)
+    except ValidationError as error:
+        raise InputError(first_failure(THRESHOLDS, error)) from None
+
+
+def _tuning(stack: Stack) -> dict[str, dict[str, Tuning]]:
+    """The catalog's tuning with that of the settings over it."""
+    tuning: dict[str, dict[str, Tuning]] = {}
+    entries = [(s.name, s.alerts) for s in stack.catalog.services]
+    entries += [(name, store.alerts) for name, store in stack.catalog.dependencies.items()]
+    for service, alerts in entries:
+        for alert, value in alerts.items():
+            tuning.setdefault(alert, {})[service] = value
+    for alert, services in stack.settings.alerts.items():
+        tuning.setdefault(alert, {}).update(services)
+    return tuning
+
+
+def _check_rules(alerting: Alerting) -> None:
+    seen: dict[str, str] = {}
+    for name, rule in alerting.alerts:
+        alert, place = rule["alert"], f"{FOLDER}/{name}: {rule['alert']}"
+        if alert in seen:
+            raise InputError(f"{place}: an alert of that name stands in {seen[alert]}; rename or remove one of them.")
+        seen[alert] = name
+        if rule.get("labels", {}).get("severity") not in SEVERITIES:
+            raise InputError(f"{place}: labels: severity must be one of {', '.join(SEVERITIES)}.")
+        lacking = ANNOTATIONS - set(rule.get("annotations", {}))
+        if lacking:
+            raise InputError(f"{place}: annotations: {', '.join(sorted(lacking))} missing; add them.")
+        for named in re.findall(r'alert:threshold\{alert="([^"]*)"\}', str(rule["expr"])):
+            if named not in alerting.thresholds:
+                raise InputError(f"{place}: {named} has no threshold in {THRESHOLDS}; add the line.")
+    for alert in alerting.thresholds:
+        if f'alert:threshold{{alert="{alert}"}}' not in "".join(str(rule["expr"]) for _, rule in alerting.alerts):
+            raise InputError(f"{THRESHOLDS}: {alert}: no rule compares with it; remove the line or correct its name.")
+
+
+def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
+    known = {rule["alert"] for _, rule in alerting.alerts} | {catalog_rules.METRIC_MISSING}
+    subjects |= {EVERY, *stack.catalog.by_name, *stack.catalog.dependencies}
+    for alert, services in alerting.tuning.items():
+        for service, tuning in services.items():
+            in_settings = service in stack.settings.alerts.get(alert, {})
+            place = (
+                f"Pulumi.{stack.name}.yaml: monitoring:alerts" if in_settings else f"configs/services.yaml: {service}"
+            )
+            if in_settings and service not in subjects:
+                raise InputError(
+                    f"{place}: {alert}: unknown service {service!r}; known: {', '.join(sorted(subjects))}."
+                )
+            if alert not in known:
+                raise InputError(f"{place}: alerts: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
+            if tuning.threshold is not None and alert not in alerting.thresholds:
+                raise InputError(
+                    f"{place}: alerts: {alert} has no threshold to change; {THRESHOLDS} lists those that have one."
+                )

@@ -1,0 +1,76 @@
+"""The quiet week: a simulated week of normal traffic must wake nobody.
+
+Normal traffic has nights, a weekend, deployments, an hour without any traffic, nightly backups and small
+mishaps (week.py). Its samples are written into a real Prometheus, and the deployed rules are replayed over it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from infra.errors import InputError
+from infra.stack import Stack, load
+from operate import tools
+from operate.progress import step
+from operate.quiet_week import simulation, targets
+from operate.quiet_week.report import WARNINGS_BOUND, Report
+from operate.quiet_week.tsdb import Tsdb
+from operate.quiet_week.week import FAULTS, Week
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `quiet-week`."""
+    parser.add_argument("--days", type=int, default=7, help="length, from a Monday on (default: 7)")
+    parser.add_argument("--scrape", type=int, default=15, help="seconds between samples (default: 15)")
+    broken = "; ".join(f"{name}: {what}" for name, what in FAULTS.items())
+    parser.add_argument("--fault", choices=sorted(FAULTS), help=f"break one thing, to see the alert ({broken})")
+    parser.add_argument("--show", action="store_true", help="leave Prometheus up at the end, to look at the week")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay the rules over a simulated week of normal traffic, which must wake nobody."""
+    if not 1 <= options.days <= 9 or not 5 <= options.scrape <= 60:
+        raise InputError("quiet-week: --days must be 1 to 9 and --scrape 5 to 60 seconds.")
+    report = quiet_week(load(options.stack), options.days, options.scrape, options.fault, show=options.show)
+    report.print()
+    return 0 if report.quiet else 1
+
+
+def quiet_week(stack: Stack, days: int = 7, scrape: int = 15, fault: str | None = None, show: bool = False) -> Report:
+    """Simulate `days` days sampled every `scrape` seconds, with one of FAULTS or without, and replay the rules.
+
+    Raises InputError when a rule reads a metric whose normal behaviour no table of this package says.
+    """
+    deployed = targets.deployment(stack)
+    wanted = targets.needed(deployed)
+    week = Week(tuple(service.name for service in stack.catalog.services), days, scrape, fault)
+    folder = Path(tempfile.mkdtemp(prefix="quiet-week-"))
+    prometheus, promtool = tools.ensure("prometheus"), tools.ensure("promtool")
+    tsdb = Tsdb(folder, prometheus, promtool, lookback=scrape, interval=deployed.interval)
+    try:
+        families = targets.families(deployed, wanted)
+        with step(f"{days} days of {len(wanted)} metrics from {len(deployed.targets)} targets"):
+            series, samples = simulation.write(tsdb, week, deployed.facts, families)
+        episodes = simulation.replay_rules(tsdb, week, deployed.rules)
+        if show:
+            _show(tsdb)
+    finally:
+        shutil.rmtree(folder)
+    return Report(days, series, samples, len(deployed.rules), tuple(episodes))
+
+
+def _show(tsdb: Tsdb) -> None:
+    with tsdb.serve() as url:
+        print(f"the week from {Week(()).times[0]:.0f} (2024-01-08) on is at {url}; Ctrl-C ends it", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            print()
+
+
+__all__ = ["FAULTS", "WARNINGS_BOUND", "Report", "arguments", "quiet_week", "run"]
