@@ -30,7 +30,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows.append(("CPU of all containers", busy, "cores", ""))
     rows.append(("Prometheus head series", query(stack, "prometheus_tsdb_head_series"), "", ""))
     rows.append(
-        ("evaluation of all rules", query(stack, "sum(prometheus_rule_group_last_duration_seconds)") * 1e3, "ms", "")
+        (
+            "evaluation of all rules",
+            query(stack, "sum(avg_over_time(prometheus_rule_group_last_duration_seconds[2m]))") * 1e3,
+            "ms",
+            "100 ms",
+        )
     )
     print(f"\nengine: {deploy.engine()}, {len(assembly.workloads(stack))} components, {os.cpu_count()} cores")
     for name, value, unit, bound in rows:

@@ -113,6 +113,7 @@ def series(week: Week, facts: Facts, family: Family) -> Iterator[tuple[Labels, A
     shape = table(facts, family.target["job"])[family.metric]
     scene = Scene(week, facts, family.target, family.metric)
     missed = [] if family.metric in every.EVERY else every.lost(scene)
-    for labels, values in shape(scene):
+    for labels, found in shape(scene):
+        values = np.array(found, dtype=np.float64)
         values[missed] = np.nan
         yield {"__name__": family.metric, **labels, **family.target}, values

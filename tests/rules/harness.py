@@ -2,8 +2,8 @@
 
 A case file below cases/ maps an alert to its series. Each series has a value per phase of a timeline:
 `good`, `bad` (the fault), `edge` (just below the threshold), `idle` (no traffic). A plain number is a
-gauge's value; a text such as "+90" is what a counter grows by in each sample. A phase that a series does
-not name is like `good`.
+gauge's value; a text such as "+90" is what a counter grows by in each sample, one such as "60 -0.5" a gauge
+that begins the phase at 60 and changes by -0.5. A phase that a series does not name is like `good`.
 
     HighErrorRate:
       series:
@@ -21,8 +21,9 @@ not name is like `good`.
 the stack that a case does not name answers all the while: `up`, `probe_success`, `pg_up`, `redis_up` are 1.
 """
 
+import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ class Case:
         return {phase for values in self.series.values() for phase in values}
 
 
+@functools.cache
 def cases() -> dict[str, Case]:
     """Every case by alert, in the order of the files. Keys that begin with a dot are YAML anchors."""
     return {
@@ -156,9 +158,12 @@ def values(given: dict[str, float | str], timeline: Timeline, sample: int) -> st
         if value == "absent":
             # As a lost scrape does it: without the marker the last value would linger for five minutes.
             parts.append(f"stale _x{count - 1}" if count > 1 else "stale")
+        elif isinstance(value, str) and " " in value:
+            level, growth = map(float, value.split())
+            parts.append(f"{level:.10g}{growth:+.10g}x{count - 1}")
         elif isinstance(value, str):
             growth = float(value)
-            parts.append(f"{total + growth:g}+{growth:g}x{count - 1}")
+            parts.append(f"{total + growth:.10g}+{growth:.10g}x{count - 1}")
             total += growth * count
         else:
             parts.append(f"{value:.10g}x{count - 1}")
@@ -184,7 +189,8 @@ def _service(key: str) -> str:
     return match[1] if match else ""
 
 
-def _never(case: Case, name: str, timeline: Timeline) -> dict[str, Any]:
+def never(case: Case, name: str, timeline: Timeline) -> dict[str, Any]:
+    """A test in which the alert never fires."""
     total = sum(length for _, length in timeline)
     fired = f'count_over_time(ALERTS{{alertname="{case.alert}", alertstate="firing"}}[{total}s])'
     checks = [{"expr": f"count by (alertname) ({fired})", "eval_time": f"{total}s", "exp_samples": []}]
@@ -234,20 +240,20 @@ def promtool_file(case: Case, rules: list[Rule]) -> tuple[dict[str, Any], dict[s
     long = after + 600
     groups = [_fires(case, rule, "fires", [("good", warmup), ("bad", long)], warmup + after)]
     if heals > 0:
-        groups.append(_never(case, "heals just before", [("good", warmup), ("bad", heals), ("good", long)]))
+        groups.append(never(case, "heals just before", [("good", warmup), ("bad", heals), ("good", long)]))
     if not case.edge:
-        groups.append(_never(case, "just below the threshold", [("good", warmup), ("edge", 2 * long)]))
+        groups.append(never(case, "just below the threshold", [("good", warmup), ("edge", 2 * long)]))
     if not case.idle:
-        groups.append(_never(case, "no traffic", [("good", warmup), ("idle", long + 1800)]))
+        groups.append(never(case, "no traffic", [("good", warmup), ("idle", long + 1800)]))
     if "says" in case.vanish:
         groups.append(_vanishes(case, warmup))
     for other in case.more:
         timeline = [(phase, seconds(length)) for phase, length in other["timeline"]]
         if other["fires"]:
             at = sum(length for _, length in timeline)
-            wanted = {**case.__dict__, **{k: other[k] for k in ("labels", "summary", "description") if k in other}}
-            groups.append(_fires(Case(**wanted), rule, other["name"], [*timeline, (timeline[-1][0], 60)], at))
+            wanted = replace(case, **{k: other[k] for k in ("labels", "summary", "description") if k in other})
+            groups.append(_fires(wanted, rule, other["name"], [*timeline, (timeline[-1][0], 60)], at))
         else:
-            groups.append(_never(case, other["name"], timeline))
+            groups.append(never(case, other["name"], timeline))
     rule_file = {"groups": [{"name": "under test", "rules": needed(rules, case)}]}
     return rule_file, {"rule_files": ["rules.yml"], "evaluation_interval": case.step, "tests": groups}
