@@ -25,6 +25,9 @@ OPTIONAL = {
     "redis_up": "its exporter always reports it; without the exporter DependencyDown speaks",
 }
 
+# Facts that are there only while somebody set the flag they stand for.
+FLAGS = ("catalog:service:maintenance", "catalog:alert:muted")
+
 Rule = dict[str, Any]
 Document = dict[str, Any]
 
@@ -146,8 +149,8 @@ def _missing(metric: str, jobs: tuple[str, ...]) -> Rule:
         "for": "10m",
         "labels": {"severity": "warning", "metric": metric},
         "annotations": {
-            "summary": "{{ $labels.service }} ({{ $labels.instance }}) answers but no longer exposes "
-            "{{ $labels.metric }}.",
+            # `$labels` has the labels of the series, not those a rule adds.
+            "summary": "{{ $labels.service }} ({{ $labels.instance }}) answers but no longer exposes " + f"{metric}.",
             "description": f"Alerts that read {metric} cannot fire for it. Likely causes: a new version renamed or "
             "dropped the metric, a label set is empty since a restart, a collector of the exporter fails.",
             "dashboard": "alerting",

@@ -54,7 +54,7 @@ def _lay_out(workload: Workload, directory: Path) -> None:
 def _sentence(workload: Workload, tool: str, output: str, directory: str) -> str:
     """What the checker says from its first FAILED or error on, with the file named as the repository names it."""
     lines = [line.strip() for line in output.replace(f"{directory}/", "").splitlines() if line.strip()]
-    first = next((i for i, line in enumerate(lines) if re.search("FAILED|error|invalid", line, re.I)), 0)
+    first = next((i for i, line in enumerate(lines) if re.search(r"FAILED|error:|invalid", line, re.I)), 0)
     complaint = " ".join(lines[first : first + 2]).partition("FAILED:")
     words = (complaint[2] or complaint[0]).strip()
     source = _source(workload, words) or _source(workload, " ".join(lines[: first + 2])) or workload.name

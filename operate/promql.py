@@ -21,15 +21,16 @@ _WORDS = {"and", "or", "unless", "bool", "offset", "atan2", "inf", "nan", "Inf",
 
 @dataclass(frozen=True)
 class Selector:
-    """One metric an expression reads; `text` is its place, `equal` its label="value" matchers.
+    """One metric an expression reads, from character `start` to before `end`; `equal` are its label="value" matchers.
 
-    `exact` says that `equal` is everything that selects; `instant` that neither a range, an offset nor `@` follows.
+    `exact` says that `equal` is everything that selects. `modifier` is what follows: "[" for a range, "offset",
+    "@", or nothing.
     """
 
     name: str
     equal: dict[str, str]
     exact: bool
-    instant: bool
+    modifier: str
     start: int
     end: int
 
@@ -108,8 +109,8 @@ def _selector(tokens: list[_Token], place: int) -> tuple[Selector | None, int]:
     name = name or equal.pop("__name__", "")
     if not name:
         return None, end
-    instant = following not in ("[", "offset", "@")
-    return Selector(name, equal, exact, instant, first.start, tokens[end - 1].end), end
+    modifier = following if following in ("[", "offset", "@") else ""
+    return Selector(name, equal, exact, modifier, first.start, tokens[end - 1].end), end
 
 
 def _closing(tokens: list[_Token], place: int, sign: str) -> int:

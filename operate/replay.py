@@ -104,7 +104,7 @@ def prepare(rules: Iterable[Rule], lookback: float) -> list[Rule]:
         chosen = [rule for rule in candidates if selector.equal.items() <= rule.labels.items()]
         picked = len(chosen) == 1 < len(candidates)
         short = bool(chosen) and all(rule.interval < lookback for rule in chosen)
-        if not selector.instant or not (picked or short):
+        if selector.modifier or not (picked or short):
             return None
         return " or ".join(_labelled(rule, promql.substitute(rule.expr, written_out)) for rule in chosen)
 
@@ -133,18 +133,16 @@ def passes(rules: Iterable[Rule]) -> list[list[Rule]]:
     rules = list(rules)
     sources: dict[str, set[str]] = {}
     for rule in rules:
-        # Rules are nodes by name; alerts have a name space of their own and all of them feed ALERTS.
-        sources.setdefault(_node(rule), set()).update(promql.names(rule.expr))
-        if rule.alerting and not set(ALERTS) & promql.names(rule.expr):
-            for name in ALERTS:
-                sources.setdefault(name, set()).add(_node(rule))
+        # Rules are nodes by name; alerts have a name space of their own.
+        sources.setdefault(_node(rule), set()).update(_read(promql.selectors(rule.expr)))
+    # An alert about alerts would feed itself; in ALERTS as a whole such alerts are left out.
+    feeding = {_node(rule) for rule in rules if rule.alerting and not _reach(sources, _node(rule)) & set(ALERTS)}
+    sources.update(dict.fromkeys(ALERTS, feeding))
     depths: dict[str, int] = {}
 
     def depth(node: str, above: tuple[str, ...]) -> int:
         if node in above:
-            raise InputError(
-                f"rule {node.removeprefix('alert ')} reads its own output; history cannot be replayed for it."
-            )
+            raise InputError(f"rule {node.removeprefix(_ALERT)} reads its own output; it cannot be replayed.")
         if node not in depths:
             below = [depth(name, (*above, node)) for name in sources[node] if name in sources]
             depths[node] = 1 + max(below, default=-1)
@@ -156,8 +154,48 @@ def passes(rules: Iterable[Rule]) -> list[list[Rule]]:
     return [ordered[number] for number in sorted(ordered)]
 
 
+def _reach(sources: Mapping[str, set[str]], node: str) -> set[str]:
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        fresh = sources.get(pending.pop(), set()) - found
+        found |= fresh
+        pending += fresh
+    return found
+
+
+def alerts_read(rules: Iterable[Rule]) -> set[str]:
+    """The alerts whose ALERTS or ALERTS_FOR_STATE some rule reads; all of them where a rule names none."""
+    rules = list(rules)
+    nodes = {node for rule in rules for node in _read(promql.selectors(rule.expr))}
+    if nodes & set(ALERTS):
+        return {rule.name for rule in rules if rule.alerting}
+    return {node.removeprefix(_ALERT) for node in nodes if node.startswith(_ALERT)}
+
+
+def read_between(rules: Iterable[Rule]) -> set[str]:
+    """Recorded names whose present value is asked for at moments between two evaluations of their rule."""
+    rules = list(rules)
+    intervals = {rule.name: rule.interval for rule in rules if not rule.alerting}
+    return {
+        selector.name
+        for rule in rules
+        for selector in promql.selectors(rule.expr)
+        if selector.modifier != "[" and rule.interval % intervals.get(selector.name, rule.interval)
+    }
+
+
+_ALERT = "alert "
+
+
 def _node(rule: Rule) -> str:
-    return f"alert {rule.name}" if rule.alerting else rule.name
+    return f"{_ALERT}{rule.name}" if rule.alerting else rule.name
+
+
+def _read(selectors: Iterable[promql.Selector]) -> Iterator[str]:
+    for selector in selectors:
+        named = selector.name in ALERTS and selector.equal.get("alertname")
+        yield f"{_ALERT}{named}" if named else selector.name
 
 
 class History:
@@ -170,22 +208,20 @@ class History:
     def series(self, rule: Rule, start: float, end: float) -> list[tuple[Labels, Samples]]:
         """The rule's result at start, start + interval ... up to `end`, as Prometheus would label it.
 
-        Raises InputError when the query fails, and when labels make two results the same, as Prometheus does.
+        Raises InputError when the query fails, and as Prometheus does when two results get the same labels.
         """
-        found: dict[tuple[tuple[str, str], ...], Samples] = {}
+        found: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
         reach = (MAX_POINTS - 1) * rule.interval
         for number in range(math.floor((end - start) / (reach + rule.interval)) + 1):
             chunk = start + number * (reach + rule.interval)
-            seen = set()
             for result in self._ask(rule, chunk, min(end, chunk + reach)):
-                key = tuple(sorted(_labels(rule, result["metric"]).items()))
-                if key in seen:
-                    raise InputError(
-                        f"rule {rule.name}: two results have the labels {dict(key)}; keep them apart in its expression."
-                    )
-                seen.add(key)
-                found.setdefault(key, []).extend((float(at), float(value)) for at, value in result["values"])
-        return [(dict(key), samples) for key, samples in found.items()]
+                samples = found.setdefault(tuple(sorted(_labels(rule, result["metric"]).items())), {})
+                fresh = {float(at): float(value) for at, value in result["values"]}
+                if samples.keys() & fresh.keys():
+                    labels = _labels(rule, result["metric"])
+                    raise InputError(f"rule {rule.name}: two results have the labels {labels}; keep them apart.")
+                samples.update(fresh)
+        return [(dict(key), sorted(samples.items())) for key, samples in found.items()]
 
     def _ask(self, rule: Rule, start: float, end: float) -> list[dict[str, Any]]:
         form = {"query": rule.expr, "start": start, "end": end, "step": rule.interval}
@@ -253,5 +289,5 @@ def spells(history: History, rule: Rule, start: float, end: float) -> list[Episo
     return [
         episode
         for labels, samples in history.series(rule, start, end)
-        for episode in episodes(rule, {"alertname": rule.name, **labels}, (at for at, _ in samples), last)
+        for episode in episodes(rule, {**labels, "alertname": rule.name}, (at for at, _ in samples), last)
     ]

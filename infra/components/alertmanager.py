@@ -185,8 +185,9 @@ def _receivers(name: str, team: Team) -> Iterator[dict[str, Any]]:
         "text": '{{ template "mycrypto.slack" . }}',
         "fallback": '{{ template "mycrypto.line" . }}',
         "fields": [
+            # Name and environment stand in the title.
             {"title": label, "value": f"{{{{ .CommonLabels.{label} }}}}", "short": True}
-            for label in ("alertname", "service", "severity", "team", "environment")
+            for label in ("service", "severity", "team")
         ],
         "mrkdwn_in": ["text"],
     }
@@ -196,7 +197,8 @@ def _receivers(name: str, team: Team) -> Iterator[dict[str, Any]]:
         "description": '{{ template "mycrypto.line" . }}',
         "severity": "{{ .CommonLabels.severity }}",
         "component": "{{ .CommonLabels.service }}",
-        "group": "{{ .CommonLabels.team }}",
+        # Who is paged, which for security's copy of an alert is not the team that owns the service.
+        "group": name,
         "class": "{{ .CommonLabels.alertname }}",
         "client": "Alertmanager",
         "client_url": '{{ template "mycrypto.alerts_url" . }}',
@@ -211,6 +213,7 @@ def _receivers(name: str, team: Team) -> Iterator[dict[str, Any]]:
                 label: f"{{{{ .CommonLabels.{label} }}}}"
                 for label in ("alertname", "service", "severity", "team", "environment")
             },
+            "description": "{{ (index .Alerts 0).Annotations.description }}",
             "firing": '{{ template "mycrypto.plain" .Alerts.Firing }}',
             "resolved": '{{ template "mycrypto.plain" .Alerts.Resolved }}',
         },

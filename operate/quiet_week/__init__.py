@@ -10,6 +10,7 @@ import argparse
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from infra.errors import InputError
@@ -26,8 +27,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `quiet-week`."""
     parser.add_argument("--days", type=int, default=7, help="length, from a Monday on (default: 7)")
     parser.add_argument("--scrape", type=int, default=15, help="seconds between samples (default: 15)")
-    broken = "; ".join(f"{name}: {what}" for name, what in FAULTS.items())
-    parser.add_argument("--fault", choices=sorted(FAULTS), help=f"break one thing, to see the alert ({broken})")
+    broken = "; ".join(f"{name}: {fault.what}" for name, fault in FAULTS.items())
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        choices=sorted(FAULTS),
+        help=f"break something, to see the page ({broken})",
+    )
     parser.add_argument("--show", action="store_true", help="leave Prometheus up at the end, to look at the week")
 
 
@@ -35,32 +42,34 @@ def run(options: argparse.Namespace) -> int:
     """Replay the rules over a simulated week of normal traffic, which must wake nobody."""
     if not 1 <= options.days <= 9 or not 5 <= options.scrape <= 60:
         raise InputError("quiet-week: --days must be 1 to 9 and --scrape 5 to 60 seconds.")
-    report = quiet_week(load(options.stack), options.days, options.scrape, options.fault, show=options.show)
+    report = quiet_week(load(options.stack), options.days * 24, options.scrape, options.fault, show=options.show)
     report.print()
     return 0 if report.quiet else 1
 
 
-def quiet_week(stack: Stack, days: int = 7, scrape: int = 15, fault: str | None = None, show: bool = False) -> Report:
-    """Simulate `days` days sampled every `scrape` seconds, with one of FAULTS or without, and replay the rules.
+def quiet_week(
+    stack: Stack, hours: int = 168, scrape: int = 15, faults: Iterable[str] = (), show: bool = False
+) -> Report:
+    """Simulate `hours` hours sampled every `scrape` seconds, with some of FAULTS or without, and replay the rules.
 
     Raises InputError when a rule reads a metric whose normal behaviour no table of this package says.
     """
     deployed = targets.deployment(stack)
     wanted = targets.needed(deployed)
-    week = Week(tuple(service.name for service in stack.catalog.services), days, scrape, fault)
+    week = Week(tuple(service.name for service in stack.catalog.services), hours, scrape, frozenset(faults))
     folder = Path(tempfile.mkdtemp(prefix="quiet-week-"))
     prometheus, promtool = tools.ensure("prometheus"), tools.ensure("promtool")
     tsdb = Tsdb(folder, prometheus, promtool, lookback=scrape, interval=deployed.interval)
     try:
         families = targets.families(deployed, wanted)
-        with step(f"{days} days of {len(wanted)} metrics from {len(deployed.targets)} targets"):
+        with step(f"{hours} hours of {len(wanted)} metrics from {len(deployed.targets)} targets"):
             series, samples = simulation.write(tsdb, week, deployed.facts, families)
-        episodes = simulation.replay_rules(tsdb, week, deployed.rules)
+        episodes = simulation.replay_rules(tsdb, week.times, deployed.rules)
         if show:
             _show(tsdb)
     finally:
         shutil.rmtree(folder)
-    return Report(days, series, samples, len(deployed.rules), tuple(episodes))
+    return Report(hours, series, samples, len(deployed.rules), tuple(episodes))
 
 
 def _show(tsdb: Tsdb) -> None:

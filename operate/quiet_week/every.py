@@ -46,7 +46,7 @@ def _failed(scene: Scene) -> Array:
     return values
 
 
-# What every scrape makes of its target, and what every program says about its process.
+# What every scrape makes of its target, and what programs say about their process.
 EVERY: Table = {
     "up": _up,
     "scrape_duration_seconds": gauge(0.004, noise=0.2),
@@ -63,6 +63,8 @@ PROCESS: Table = {
     "process_virtual_memory_bytes": gauge(1.3e9),
     "process_open_fds": gauge(40.0, noise=0.05, whole=True),
     "process_max_fds": gauge(1_048_576.0),
+}
+GO: Table = {
     "go_goroutines": gauge(60.0, noise=0.05, whole=True),
     "go_threads": gauge(12.0),
     "go_memstats_heap_inuse_bytes": gauge(40 * _MIB, noise=0.05, whole=True),
@@ -73,12 +75,16 @@ PROCESS: Table = {
 PROBE: Table = {
     "probe_success": gauge(lambda s: 1 - _failed(s)),
     "probe_duration_seconds": gauge(lambda s: 0.003 + 4 * _failed(s), noise=0.2),
+    "probe_dns_lookup_time_seconds": gauge(0.0006, noise=0.2),
+}
+HEALTH: Table = {
+    **PROBE,
     "probe_http_status_code": gauge(lambda s: 200 * (1 - _failed(s))),
     "probe_http_duration_seconds": each(gauge, "phase", {"connect": 0.0003, "processing": 0.001, "resolve": 0.0006}),
-    "probe_dns_lookup_time_seconds": gauge(0.0006, noise=0.2),
     "probe_failed_due_to_regex": gauge(0.0),
 }
 CERTIFICATE: Table = {
+    **PROBE,
     "probe_ssl_earliest_cert_expiry": gauge(lambda s: s.constant(s.week.end + 60 * 86400)),
     "probe_ssl_last_chain_expiry_timestamp_seconds": gauge(lambda s: s.constant(s.week.end + 60 * 86400)),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from operate.quiet_week.every import CERTIFICATE, PROBE
+import numpy as np
+
+from operate.quiet_week.every import CERTIFICATE, HEALTH
 from operate.quiet_week.shapes import (
     Labels,
     Level,
@@ -12,7 +14,6 @@ from operate.quiet_week.shapes import (
     Shape,
     Table,
     busy,
-    counter,
     each,
     flow,
     gauge,
@@ -83,7 +84,6 @@ PROMETHEUS: Table = {
     "prometheus_rule_evaluation_duration_seconds": each(gauge, "quantile", {"0.5": 0.0002, "0.99": 0.003}),
     "prometheus_notifications_queue_capacity": gauge(10_000.0),
     "prometheus_notifications_sent_total": flow(0.05, alertmanager=_ALERTMANAGER),
-    "prometheus_notifications_latency_seconds": gauge(0.002, alertmanager=_ALERTMANAGER, quantile="0.99"),
     **zeros("prometheus_notifications_errors_total", alertmanager=_ALERTMANAGER),
     **zeros("prometheus_notifications_dropped_total", "prometheus_notifications_queue_length"),
     "prometheus_target_scrape_pool_targets": _pools(1),
@@ -170,12 +170,13 @@ ALERTMANAGER: Table = {
 }
 
 _PUSH = {"method": "POST", "route": "otlp_v1_logs", "status_code": "204", "ws": "false"}
-_LOGS = {"data_type": "logs", "exporter": "otlphttp"}
+
+_RECEIVED = {"format": "otlp", "is_internal_stream": "false", "tenant": "fake"}
 
 LOKI: Table = {
     "loki_build_info": gauge(1.0, version="3.7.8"),
-    "loki_distributor_lines_received_total": flow(busy(12, 3), format="otlp", tenant="fake"),
-    "loki_distributor_bytes_received_total": flow(busy(4000, 1000), format="otlp", tenant="fake"),
+    "loki_distributor_lines_received_total": labelled(_RECEIVED, flow(busy(12, 3))),
+    "loki_distributor_bytes_received_total": labelled({**_RECEIVED, "retention_hours": "720"}, flow(busy(4000, 1000))),
     "loki_distributor_ingester_appends_total": flow(0.6, ingester="127.0.0.1:9096"),
     "loki_request_duration_seconds_count": labelled(_PUSH, flow(0.6)),
     "loki_request_duration_seconds_sum": labelled(_PUSH, flow(0.006)),
@@ -197,20 +198,47 @@ LOKI: Table = {
     **zeros(
         "loki_panic_total", "loki_ingester_chunks_flush_failures_total", "loki_ingester_wal_disk_full_failures_total"
     ),
-    **zeros("loki_ingester_wal_corruptions_total", "loki_ingester_checkpoint_creations_failed_total"),
+    **zeros("loki_ingester_checkpoint_creations_failed_total"),
 }
 
+
+def _log_lines(waiting: bool) -> Shape:
+    """Log lines read so far, or sent so far: those of the last batch still wait."""
+
+    def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
+        rate = (3 + 9 * scene.week.activity) * scene.week.step
+        lines = scene.week.random("log lines").poisson(rate).astype(np.float64)
+        yield {}, np.maximum(0.0, np.cumsum(lines) - (lines // 8 if waiting else 0))
+
+    return series
+
+
+def _otelcol(scope: str, name: str, kind: str, shape: Shape) -> Shape:
+    return labelled({"otel_scope_name": f"go.opentelemetry.io/collector/{scope}", kind: name}, shape)
+
+
+def _receiver(shape: Shape) -> Shape:
+    return _otelcol("receiver/receiverhelper", "filelog", "receiver", shape)
+
+
+def _exporter(shape: Shape) -> Shape:
+    return _otelcol("exporter/exporterhelper", "otlphttp", "exporter", shape)
+
+
+def _collector(shape: Shape) -> Shape:
+    return labelled({"otel_scope_name": "go.opentelemetry.io/collector/service"}, shape)
+
+
 LOG_COLLECTOR: Table = {
-    "otelcol_receiver_accepted_log_records_total": flow(busy(12, 3), receiver="filelog"),
-    "otelcol_receiver_refused_log_records_total": gauge(0.0, receiver="filelog"),
-    "otelcol_receiver_failed_log_records_total": gauge(0.0, receiver="filelog"),
-    "otelcol_exporter_sent_log_records_total": flow(busy(12, 3), exporter="otlphttp"),
-    "otelcol_exporter_send_failed_log_records_total": gauge(0.0, exporter="otlphttp"),
-    "otelcol_exporter_enqueue_failed_log_records_total": gauge(0.0, exporter="otlphttp"),
-    "otelcol_exporter_queue_size": labelled(_LOGS, some(0.1)),
-    "otelcol_exporter_queue_capacity": labelled(_LOGS, gauge(1000.0)),
-    "otelcol_process_memory_rss_bytes": gauge(40 * _MIB, noise=0.03, whole=True),
-    "otelcol_process_uptime_seconds_total": gauge(lambda s: s.week.times - s.week.times[0] + 86400),
+    "otelcol_receiver_accepted_log_records_total": _receiver(_log_lines(waiting=False)),
+    "otelcol_receiver_refused_log_records_total": _receiver(gauge(0.0)),
+    "otelcol_receiver_failed_log_records_total": _receiver(gauge(0.0)),
+    "otelcol_exporter_sent_log_records_total": _exporter(_log_lines(waiting=True)),
+    "otelcol_exporter_queue_size": _exporter(some(0.1, data_type="logs")),
+    "otelcol_exporter_queue_capacity": _exporter(gauge(1000.0, data_type="logs")),
+    "otelcol_process_memory_rss_bytes": _collector(gauge(40 * _MIB, noise=0.03, whole=True)),
+    "otelcol_process_cpu_seconds_total": _collector(flow(0.01)),
+    "otelcol_process_uptime_seconds_total": _collector(gauge(lambda s: s.week.times - s.week.times[0] + 86400)),
 }
 
 BLACKBOX: Table = {
@@ -228,14 +256,6 @@ INBOX: Table = {
     ),
 }
 
-GRAFANA: Table = {
-    "grafana_build_info": gauge(1.0, version="10.2.2"),
-    "grafana_http_request_duration_seconds_count": flow(0.2, handler="/api/health", method="GET", status_code="200"),
-    "grafana_database_conn_open": gauge(1.0),
-    **zeros("grafana_alerting_notification_failed_total", "grafana_rendering_queue_size"),
-    "grafana_stat_totals_dashboard": counter(0.0),
-}
-
 # Tables of the jobs that the platform scrapes besides the catalog's services.
 PLATFORM: dict[str, Table] = {
     "prometheus": PROMETHEUS,
@@ -244,12 +264,11 @@ PLATFORM: dict[str, Table] = {
         **LOKI,
         # Loki carries Prometheus' own write-ahead log.
         "prometheus_tsdb_wal_storage_size_bytes": gauge(4.5e6, noise=0.2, whole=True),
-        **zeros("prometheus_tsdb_wal_corruptions_total", "prometheus_tsdb_wal_writes_failed_total"),
+        **zeros("prometheus_tsdb_wal_writes_failed_total"),
     },
     "log-collector": LOG_COLLECTOR,
     "blackbox-exporter": BLACKBOX,
     "inbox": INBOX,
-    "grafana": GRAFANA,
-    "health": PROBE,
-    "certificates": {**PROBE, **CERTIFICATE},
+    "health": HEALTH,
+    "certificates": CERTIFICATE,
 }

@@ -14,9 +14,9 @@ WARNINGS_BOUND = 5
 
 @dataclass(frozen=True)
 class Report:
-    """The alerts that fired over `days` days, out of `rules` rules read over `series` series with `samples` samples."""
+    """The alerts that fired in `hours` hours, out of `rules` rules read over `series` series with `samples` samples."""
 
-    days: int
+    hours: int
     series: int
     samples: int
     rules: int
@@ -42,7 +42,7 @@ class Report:
             print(f"  always on: {', '.join(sorted(calm))}")
         print(
             f"{len(self.of('critical'))} pages, {len(self.of('warning'))} warnings (bound: {WARNINGS_BOUND}), "
-            f"{len(self.of('info'))} infos in {self.days} {'day' if self.days == 1 else 'days'}"
+            f"{len(self.of('info'))} infos in {self.hours} hours"
         )
 
 

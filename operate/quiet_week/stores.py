@@ -93,7 +93,6 @@ POSTGRES: Table = {
             "pg_settings_max_connections": gauge(60.0),
             "pg_settings_superuser_reserved_connections": gauge(3.0),
             "pg_replication_lag_seconds": gauge(_by_role(0.0, lambda s: 0.05 + 6 * s.week.backup), noise=0.3),
-            "pg_replication_lag": gauge(_by_role(0.0, lambda s: 0.05 + 6 * s.week.backup), noise=0.3),
             "pg_replication_is_replica": gauge(_by_role(0.0, 1.0)),
             "pg_replication_slots_active": gauge(1.0, slot_name="replica"),
             "pg_replication_slots_pg_wal_lsn_diff": gauge(
@@ -106,7 +105,6 @@ POSTGRES: Table = {
             "pg_long_running_transactions_oldest_timestamp_seconds": gauge(
                 lambda s: s.week.times - s.week.backup_age - 0.02
             ),
-            "pg_postmaster_start_time_seconds": started,
             "pg_database_size_bytes": gauge(lambda s: 9e9 + (s.week.times - s.week.times[0]) * 900, datname="exchange"),
             "pg_locks_count": gauge(busy(12, 2), noise=0.3, whole=True, datname="exchange", mode="accesssharelock"),
             "pg_stat_database_numbackends": _database("gauge", busy(19, 11)),
@@ -132,7 +130,6 @@ POSTGRES: Table = {
             "pg_stat_bgwriter_checkpoints_timed_total": counter(1 / 300),
             "pg_stat_bgwriter_buffers_backend_fsync_total": gauge(0.0),
             "pg_stat_archiver_failed_count": gauge(0.0),
-            "pg_stat_user_tables_n_dead_tup": gauge(busy(4000, 1000), noise=0.1, datname="exchange", relname="orders"),
         }
     ),
 }
@@ -162,7 +159,6 @@ REDIS: Table = {
     "redis_rdb_last_save_timestamp_seconds": gauge(lambda s: s.week.times - s.week.times % 3600),
     **zeros("redis_evicted_keys_total", "redis_rejected_connections_total", "redis_blocked_clients"),
     **zeros("redis_connected_slaves", "redis_exporter_last_scrape_error", "redis_loading_dump_file"),
-    **zeros("redis_keyspace_evictions_total"),
 }
 
 
@@ -188,8 +184,11 @@ RABBITMQ_QUEUES: Table = {
 
 RABBITMQ: Table = {
     **zeros("rabbitmq_alarms_memory_used_watermark", "rabbitmq_alarms_free_disk_space_watermark"),
-    **zeros("rabbitmq_alarms_file_descriptor_limit", "rabbitmq_auth_attempts_failed_total"),
-    **zeros("rabbitmq_channel_messages_unroutable_dropped_total", "rabbitmq_global_messages_unroutable_dropped_total"),
+    **zeros("rabbitmq_alarms_file_descriptor_limit"),
+    **zeros("rabbitmq_channel_messages_unroutable_dropped_total"),
+    **zeros(
+        "rabbitmq_auth_attempts_failed_total", "rabbitmq_global_messages_unroutable_dropped_total", protocol="amqp091"
+    ),
     "rabbitmq_build_info": labelled({"erlang_version": "25.2.3", "rabbitmq_version": "3.10.8"}, gauge(1.0)),
     "rabbitmq_identity_info": gauge(1.0, rabbitmq_node="rabbit@rabbitmq"),
     "rabbitmq_connections": gauge(6.0),
@@ -202,7 +201,7 @@ RABBITMQ: Table = {
     "rabbitmq_queue_consumers": gauge(7.0),
     "rabbitmq_queue_messages_published_total": flow(busy(14)),
     "rabbitmq_global_messages_received_total": flow(busy(14), protocol="amqp091"),
-    "rabbitmq_global_messages_delivered_total": flow(busy(14), protocol="amqp091"),
+    "rabbitmq_global_messages_delivered_total": flow(busy(14), protocol="amqp091", queue_type="rabbit_classic_queue"),
     "rabbitmq_connections_opened_total": counter(0.001),
     "rabbitmq_connections_closed_total": counter(0.001),
     "rabbitmq_process_resident_memory_bytes": gauge(80e6, noise=0.02, whole=True),

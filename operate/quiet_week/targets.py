@@ -25,8 +25,9 @@ _MACHINES: dict[str, Table] = {
     "rabbitmq": stores.RABBITMQ,
     "rabbitmq-queues": stores.RABBITMQ_QUEUES,
 }
-# Jobs whose targets say nothing about a process of their own.
-_NO_PROCESS = {"health", "certificates", "rabbitmq", "rabbitmq-queues"}
+# Jobs whose targets say nothing about a process of their own, and those whose program is not one of Go.
+_NO_PROCESS = {"health", "certificates", "rabbitmq", "rabbitmq-queues", "log-collector"}
+_NO_GO = {*_NO_PROCESS, "inbox"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def table(facts: Facts, job: str) -> Table:
     if job in catalog.by_name:
         return {**every.EVERY, **services.table(catalog, catalog.by_name[job])}
     found = {**_MACHINES, **platform.PLATFORM}.get(job, {})
-    return {**every.EVERY, **({} if job in _NO_PROCESS else every.PROCESS), **found}
+    process = {**({} if job in _NO_PROCESS else every.PROCESS), **({} if job in _NO_GO else every.GO)}
+    return {**every.EVERY, **process, **found}
 
 
 def needed(deployed: Deployment) -> set[str]:
@@ -79,7 +81,8 @@ def needed(deployed: Deployment) -> set[str]:
     Raises InputError naming those that no target of any table shows.
     """
     read = set().union(*(promql.names(rule.expr) for rule in deployed.rules))
-    wanted = read - {rule.name for rule in deployed.rules if not rule.alerting} - set(replay.ALERTS)
+    # A name with a colon is a rule's output, also where the catalog gives no reason to deploy that rule.
+    wanted = {name for name in read if ":" not in name} - set(replay.ALERTS)
     jobs = {*_MACHINES, *platform.PLATFORM, *(service.name for service in deployed.facts.catalog.services)}
     known = set().union(*(table(deployed.facts, job) for job in jobs))
     unknown = sorted(wanted - known)

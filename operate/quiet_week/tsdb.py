@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import requests
@@ -27,7 +28,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 class Tsdb:
     """Blocks in `folder`, written by `promtool` and served by `prometheus`.
 
-    `lookback` (s) is how long a sample counts as the present value. A block cannot hold the staleness markers
+    A sample counts as the present value for less than `lookback` seconds. A block cannot hold the staleness markers
     by which Prometheus ends a series at its first missed scrape; a lookback of one scrape interval ends it then.
     """
 
@@ -87,7 +88,8 @@ class Tsdb:
                     # The week lies at a fixed date of the past.
                     "--storage.tsdb.retention.time=100y",
                     f"--web.listen-address={address}",
-                    f"--query.lookback-delta={self.lookback:g}s",
+                    # Prometheus 2 still sees a sample that is exactly as old as its lookback.
+                    f"--query.lookback-delta={self.lookback * 1000 - 1:.0f}ms",
                     "--query.timeout=10m",
                     "--query.max-samples=500000000",
                     "--log.level=warn",
@@ -115,7 +117,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise InputError(f"the Prometheus of the replay did not start: {log.read_text().strip()[-500:]}")
 
 
-def _lines(file: tempfile._TemporaryFileWrapper[str], labels: Labels, values: Array, stamps: list[str]) -> int:
+def _lines(file: IO[str], labels: Labels, values: Array, stamps: list[str]) -> int:
     present = np.flatnonzero(~np.isnan(values))
     if not present.size:
         return 0

@@ -33,32 +33,39 @@ class Window:
     length: float
 
 
-# What a fault of the negative control breaks, and the one alert that must then be seen.
-FAULTS: dict[str, str] = {
-    "ledger_difference": "the ledger of BTC differs by 0.5 for an hour",
-    "errors": "a fifth of api-gateway's requests fail for 20 minutes",
-    "service_down": "kyc-service answers neither scrape nor probe for 10 minutes",
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the negative control: what it is, for how many seconds, and the page it must cause."""
+
+    what: str
+    length: float
+    alert: str
+
+
+FAULTS: dict[str, Fault] = {
+    "ledger_difference": Fault("the ledger of BTC differs by 0.5 for an hour", HOUR, "LedgerDifference"),
+    "errors": Fault("a fifth of api-gateway's requests fail for 20 minutes", 1200.0, "HighErrorRate"),
+    "service_down": Fault("kyc-service answers neither scrape nor probe for 10 minutes", 600.0, "ServiceDown"),
 }
-_FAULT_LENGTH = {"ledger_difference": HOUR, "errors": 1200.0, "service_down": 600.0}
 _FAULT_START = 13 * HOUR
 
 
 @dataclass(frozen=True)
 class Week:
-    """`days` days from MONDAY, sampled every `step` seconds, with `services` deployed on the way.
+    """The `hours` from MONDAY on, sampled every `step` seconds, with `services` deployed on the way.
 
-    `fault` is a key of FAULTS that breaks one thing in the first afternoon, None for a week without any.
+    `faults` are keys of FAULTS: what breaks in the first afternoon. Fifteen hours hold one of every event.
     """
 
     services: tuple[str, ...]
-    days: int = 7
+    hours: int = 168
     step: int = 15
-    fault: str | None = None
+    faults: frozenset[str] = frozenset()
 
     @property
     def end(self) -> float:
         """Unix time of the last sample."""
-        return MONDAY + self.days * DAY
+        return MONDAY + self.hours * HOUR
 
     @cached_property
     def times(self) -> Array:
@@ -76,7 +83,11 @@ class Week:
     @cached_property
     def quiet_hour(self) -> Window:
         """The hour without traffic: on the third day, or on the only one."""
-        return Window(min(2, self.days - 1) * DAY + _QUIET_HOUR * HOUR, HOUR)
+        return Window(min(2, self._last_day) * DAY + _QUIET_HOUR * HOUR, HOUR)
+
+    @property
+    def _last_day(self) -> int:
+        return max(0, self.hours // 24 - 1)
 
     @cached_property
     def backup(self) -> Array:
@@ -97,7 +108,7 @@ class Week:
 
     def broken(self, fault: str) -> Mask:
         """Which samples see the fault."""
-        return self.within(Window(_FAULT_START, _FAULT_LENGTH[fault] if self.fault == fault else 0.0))
+        return self.within(Window(_FAULT_START, FAULTS[fault].length if fault in self.faults else 0.0))
 
     def restarts(self, service: str) -> list[int]:
         """Samples at which the service is being restarted: a deployment, and a second one for every other service."""
@@ -105,10 +116,10 @@ class Week:
             return []
         number = self.services.index(service)
         # One after the other in the working hours, ten minutes apart, on the second day where there is one.
-        moments = [min(1, self.days - 1) * DAY + 9.5 * HOUR + number * 600]
-        if number % 2 and self.days > 3:
+        moments = [min(1, self._last_day) * DAY + 9.5 * HOUR + number * 600]
+        if number % 2 and self._last_day >= 3:
             moments.append(3 * DAY + 15 * HOUR + number * 600)
-        return [round(moment / self.step) for moment in moments]
+        return [index for moment in moments if (index := round(moment / self.step)) < self.times.size]
 
     def lost_scrapes(self, instance: str) -> list[int]:
         """Samples that one chance loss of a scrape costs, for every fourth target, once in the week."""

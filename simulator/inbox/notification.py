@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from email.message import EmailMessage, MIMEPart
+from html import unescape
 from html.parser import HTMLParser
 from typing import Literal, cast
 
@@ -60,7 +61,8 @@ def from_slack(payload: Mapping[str, object]) -> Notification:
         raise PayloadError("no_text: a Slack message needs text, attachments or blocks.")
     parts = [text, *(_slack_attachment(each) for each in attachments), *_slack_blocks(blocks)]
     title = next((_text(each.get("title")) for each in attachments if each.get("title")), "")
-    body = "\n".join(part for part in parts if part)
+    # Senders escape what is no markup: &, < and >.
+    body = unescape("\n".join(part for part in parts if part))
     title = title or body.split("\n", 1)[0]
     fields = [each for attachment in attachments for each in _objects(attachment.get("fields"))]
     labels = {_text(each.get("title")).lower(): _text(each.get("value")) for each in fields}

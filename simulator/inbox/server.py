@@ -136,6 +136,9 @@ class Inbox:
         body = await request.read()
         if await self._behave(channel) == "error":
             return problem(500, f"The inbox was told to fail on {channel}; PUT /api/behaviour sets it back to ok.")
+        if request.transport is None:
+            # The sender gave up while the channel hung, and will send it again.
+            return problem(503, "The sender is gone; nothing was kept.")
         self._keep(read(body))
         return None
 

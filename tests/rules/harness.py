@@ -15,7 +15,9 @@ that begins the phase at 60 and changes by -0.5. A phase that a series does not 
       summary: "..."         # and `description` where the rule's has a template beyond `$labels.x`
       vanish: {says: MetricMissing}   # which alert speaks when the series end; or {silent: "the reason"}
       idle: "reason"         # only where no traffic is no case for this alert
-      more: [...]            # further timelines: {name, timeline: [[good, 5m], [bad, 1m]], fires: true|false}
+      more: [...]            # further timelines: {name, timeline: [[good, 5m], [bad, 1m]], fires: true|false|still},
+                           # each with series, labels, summary of its own where they differ; `still`
+                           # means firing at the end, whenever it began
 
 `sample` (15s) and `step` (the evaluation interval, 15s) can be set, `warmup` (10m) too. Every target of
 the stack that a case does not name answers all the while: `up`, `probe_success`, `pg_up`, `redis_up` are 1.
@@ -202,7 +204,7 @@ def _spoken(text: str, labels: dict[str, str]) -> str:
     return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels.get(match[1], ""), text)
 
 
-def _fires(case: Case, rule: Rule, name: str, timeline: Timeline, at: int) -> dict[str, Any]:
+def _fires(case: Case, rule: Rule, name: str, timeline: Timeline, at: int, *, still: bool = False) -> dict[str, Any]:
     annotations = {name: _spoken(text, case.labels) for name, text in rule["annotations"].items()}
     annotations |= {"summary": case.summary} | ({"description": case.description} if case.description else {})
     expected = [{"exp_labels": case.labels, "exp_annotations": annotations}]
@@ -210,11 +212,13 @@ def _fires(case: Case, rule: Rule, name: str, timeline: Timeline, at: int) -> di
         {"alertname": case.alert, "eval_time": f"{at - seconds(case.step)}s", "exp_alerts": []},
         {"alertname": case.alert, "eval_time": f"{at}s", "exp_alerts": expected},
     ]
-    return {**_group(case, name, timeline), "alert_rule_test": checks}
+    return {**_group(case, name, timeline), "alert_rule_test": checks[1:] if still else checks}
 
 
 def _vanishes(case: Case, warmup: int) -> dict[str, Any]:
-    length = max(900, seconds(case.fires_after) + 300)
+    sample, step = seconds(case.sample), seconds(case.step)
+    whole = max(sample, step)
+    length = -(-max(900, seconds(case.fires_after) + 300, 3 * whole) // whole) * whole
     total = warmup + length
     says, service = case.vanish["says"], case.vanish.get("service", case.labels.get("service", ""))
     firing = f'ALERTS{{alertname="{says}", alertstate="firing", service="{service}"}}'
@@ -223,7 +227,7 @@ def _vanishes(case: Case, warmup: int) -> dict[str, Any]:
         {"expr": speaks, "eval_time": f"{warmup}s", "exp_samples": []},
         {
             "expr": speaks,
-            "eval_time": f"{total - 60}s",
+            "eval_time": f"{total - max(60, step)}s",
             "exp_samples": [{"labels": f'{{alertname="{says}"}}', "value": 1}],
         },
     ]
@@ -237,7 +241,7 @@ def promtool_file(case: Case, rules: list[Rule]) -> tuple[dict[str, Any], dict[s
     heals = seconds(case.heals_before) if case.heals_before else after - seconds(case.sample)
     metric = case.labels.get("metric")
     rule = next(r for r in rules if r.get("alert") == case.alert and r["labels"].get("metric") in (None, metric))
-    long = after + 600
+    long = after + max(600, 2 * seconds(case.sample))
     groups = [_fires(case, rule, "fires", [("good", warmup), ("bad", long)], warmup + after)]
     if heals > 0:
         groups.append(never(case, "heals just before", [("good", warmup), ("bad", heals), ("good", long)]))
@@ -249,11 +253,13 @@ def promtool_file(case: Case, rules: list[Rule]) -> tuple[dict[str, Any], dict[s
         groups.append(_vanishes(case, warmup))
     for other in case.more:
         timeline = [(phase, seconds(length)) for phase, length in other["timeline"]]
+        own = replace(case, **{k: other[k] for k in ("series", "labels", "summary", "description") if k in other})
         if other["fires"]:
             at = sum(length for _, length in timeline)
-            wanted = replace(case, **{k: other[k] for k in ("labels", "summary", "description") if k in other})
-            groups.append(_fires(wanted, rule, other["name"], [*timeline, (timeline[-1][0], 60)], at))
+            phase, length = timeline[-1]
+            longer = [*timeline[:-1], (phase, length + max(60, seconds(case.sample)))]
+            groups.append(_fires(own, rule, other["name"], longer, at, still=other["fires"] == "still"))
         else:
-            groups.append(never(case, other["name"], timeline))
+            groups.append(never(own, other["name"], timeline))
     rule_file = {"groups": [{"name": "under test", "rules": needed(rules, case)}]}
     return rule_file, {"rule_files": ["rules.yml"], "evaluation_interval": case.step, "tests": groups}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import assembly
+from infra import assembly, catalog_rules
 from infra.catalog import Metric
 from infra.stack import Stack, load
 from operate import record
@@ -83,7 +83,7 @@ def known() -> Known:
     ]
     return Known(
         list(exposed(stack, config["scrape_configs"])),
-        {rule["record"] for _, rule in rules if "record" in rule} | MADE_BY_ALERTS,
+        {rule["record"] for _, rule in rules if "record" in rule} | MADE_BY_ALERTS | set(catalog_rules.FLAGS),
         [(f"{file}: {rule.get('alert') or rule['record']}", str(rule["expr"])) for file, rule in rules],
     )
 
