@@ -110,6 +110,11 @@ class Catalog(_Model):
         """Services by name."""
         return {service.name: service for service in self.services}
 
+    def called_by(self, service: Service) -> list[str]:
+        """The dependencies a service calls, and so reports about; a host it merely runs on."""
+        hosts = {name for name, dependency in self.dependencies.items() if dependency.kind == "host"}
+        return [name for name in service.dependencies if name not in hosts]
+
     def metrics_of(self, service: Service) -> dict[str, Metric]:
         """The contract's metrics this service must expose, by contract name."""
         return {

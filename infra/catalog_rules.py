@@ -132,7 +132,9 @@ def _jobs(catalog: Catalog, metric: str) -> tuple[str, ...]:
     of_contract = tuple(
         service.name
         for service in catalog.services
-        if (found := catalog.metrics_of(service).get(metric) or catalog.metrics_of(service).get(family))
+        # Whoever calls nothing has no series of this one.
+        if (metric != "service_dependency_up" or catalog.called_by(service))
+        and (found := catalog.metrics_of(service).get(metric) or catalog.metrics_of(service).get(family))
         # Only a histogram has series of those endings.
         and (metric in catalog.metrics_of(service) or found.type == "histogram")
     )

@@ -22,8 +22,7 @@ def service(stack: Stack, entry: Service) -> Workload:
         **entry.model_dump(
             include={"name", "port", "metrics_path", "health_path", "capabilities", "rename", "simulate"}
         ),
-        # A host is not called: its loss takes the service along.
-        "dependencies": [name for name in entry.dependencies if not _is_host(stack.catalog, name)],
+        "dependencies": stack.catalog.called_by(entry),
         "version": "1.0.0",
         "environment": stack.settings.environment,
         "metrics": {
@@ -96,7 +95,7 @@ def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, A
             result[name] = {"url": f"http://{other.address}{other.health_path}"}
             continue
         store = catalog.dependencies[name]
-        if _is_host(catalog, name):
+        if store.kind == "host":
             continue
         result[name] = {"host": store.hosts[0], "port": store.port}
         if store.kind != "redis":
@@ -106,10 +105,6 @@ def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, A
             for replica in store.hosts[1:]:
                 result[f"{name}_replica"] = {**result[name], "host": replica}
     return result
-
-
-def _is_host(catalog: Catalog, name: str) -> bool:
-    return name in catalog.dependencies and catalog.dependencies[name].kind == "host"
 
 
 def _needs(catalog: Catalog, dependencies: tuple[str, ...], file: SecretFile) -> bool:
