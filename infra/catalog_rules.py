@@ -23,6 +23,7 @@ JOBS = {
 OPTIONAL = {
     "pg_up": "its exporter always reports it; without the exporter DependencyDown speaks",
     "redis_up": "its exporter always reports it; without the exporter DependencyDown speaks",
+    "pg_replication_slots_active": "a replica has no slots",
 }
 
 # Facts that are there only while somebody set the flag they stand for.

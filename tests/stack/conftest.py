@@ -51,6 +51,7 @@ class Live:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self.healed_at: float | None = None  # Unix time at which test_b_faults.py put everything right
         settings = stack.settings
         self.prometheus = f"http://127.0.0.1:{settings.prometheus_port}"
         self.alertmanager = f"http://127.0.0.1:{settings.alertmanager_port}"
@@ -89,6 +90,11 @@ class Live:
         """Output of a docker command that must succeed."""
         return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
+    def put_archive(self, component: str, path: str, archive: bytes) -> None:
+        """Unpack a tar archive in a component's container."""
+        command = ["docker", "cp", "-", f"{self.container(component)}:{path}"]
+        subprocess.run(command, input=archive, check=True)
+
     def inspect(self, component: str) -> dict[str, Any]:
         """docker inspect of a component."""
         data: dict[str, Any] = json.loads(self.docker("inspect", self.container(component)))[0]
@@ -119,14 +125,6 @@ def live() -> Iterator[Live]:
     yield Live(load(STACK))
     if not KEPT:
         operate("down", "--purge")
-
-
-@pytest.fixture
-def faults(live: Live) -> Iterator[Live]:
-    """The stack, healed afterwards."""
-    live.heal()
-    yield live
-    live.heal()
 
 
 @pytest.fixture(scope="session")
