@@ -40,7 +40,11 @@ class Report:
         calm = Counter(episode.alert for episode in self.of("none"))
         if calm:
             print(f"  always on: {', '.join(sorted(calm))}")
-        print(
+        print(self.verdict())
+
+    def verdict(self) -> str:
+        """The counts in one line."""
+        return (
             f"{len(self.of('critical'))} pages, {len(self.of('warning'))} warnings (bound: {WARNINGS_BOUND}), "
             f"{len(self.of('info'))} infos in {self.hours} hours"
         )

@@ -7,15 +7,16 @@ import pytest
 from tests.alerting.edits import EDITED, SUCCESSFUL, WATCHED
 from tests.alerting.scene import Scene
 from tests.alerting.troubles import ERROR, HANG, HEART, HEARTBEAT_TIMEOUT, Outlived
+from tests.conftest import Figure
 
 # From a fault to the notification, in seconds: the platform's promise.
 PROMISED = 60.0
 
 
 @pytest.mark.parametrize("scene", [ERROR, HANG], ids=["500", "hanging"])
-def test_nothing_is_lost_while_slack_fails(scene: Scene[Outlived]) -> None:
+def test_nothing_is_lost_while_slack_fails(scene: Scene[Outlived], figure: Figure) -> None:
     seen = scene.result()
-    print(
+    figure(
         f"pages after {seen.seconds_to_page:.1f} s, Slack {seen.seconds_to_slack:.1f} s after it recovered; "
         f"failed {seen.failed}, requests failed {seen.requests_failed}"
     )
@@ -39,10 +40,10 @@ def test_a_prometheus_that_starts_pages_nobody() -> None:
     assert EDITED.result().early == []
 
 
-def test_the_old_configuration_keeps_alerting() -> None:
+def test_the_old_configuration_keeps_alerting(figure: Figure) -> None:
     seen = EDITED.result()
     assert seen.paged == [f"[FIRING] ServiceDown: {WATCHED} is down: no instance of it answers."]
-    print(f"page {seen.seconds_to_page:.1f} s after the service stopped, by the refused configurations' predecessors")
+    figure(f"page {seen.seconds_to_page:.1f} s after the service stopped, by the refused configurations' predecessors")
     assert seen.seconds_to_page < PROMISED
 
 
@@ -52,9 +53,9 @@ def test_a_mended_edit_is_taken(name: str) -> None:
     assert (seen.accepted[name], seen.gauge_after[name]) == (200, 1)
 
 
-def test_the_heart_beats_each_minute_and_stops_with_the_watchdog() -> None:
+def test_the_heart_beats_each_minute_and_stops_with_the_watchdog(figure: Figure) -> None:
     seen = HEART.result()
-    print(f"beats {seen.gap:.0f} s apart; stopped {seen.seconds_to_stop:.0f} s after the Watchdog was over")
+    figure(f"beats {seen.gap:.0f} s apart; stopped {seen.seconds_to_stop:.0f} s after the Watchdog was over")
     assert seen.first
     assert seen.gap < HEARTBEAT_TIMEOUT
     assert seen.stopped

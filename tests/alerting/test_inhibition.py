@@ -9,6 +9,7 @@ from infra.stack import Stack
 from tests.alerting.alerts import Inhibitions, every_alert
 from tests.alerting.outages import INHIBITED, OUTAGES, RUINED, Outage, summary
 from tests.alerting.platform import stack_of
+from tests.conftest import Figure
 
 # Labels that tell alerts of one service apart: two alerts of one cause have the same.
 _PARTS = ("instance", "device", "mountpoint", "queue", "asset", "chain", "market")
@@ -22,14 +23,14 @@ def test_outage(outage: Outage) -> None:
     assert targets & seen.beside == {summary(outage, given) for given in outage.heard}
 
 
-def test_alerts_about_money_order_and_intruders_are_heard_whatever_is_down() -> None:
+def test_alerts_about_money_order_and_intruders_are_heard_whatever_is_down(figure: Figure) -> None:
     ruin = RUINED.result()
-    print(f"{len(ruin.wanted)} integrity and security alerts heard while everything is down")
+    figure(f"{len(ruin.wanted)} integrity and security alerts heard while everything is down")
     assert len(ruin.wanted) >= 7
     assert ruin.wanted - ruin.heard == set()
 
 
-def test_no_two_alerts_silence_each_other() -> None:
+def test_no_two_alerts_silence_each_other(figure: Figure) -> None:
     """Nor three in a circle: Alertmanager lets an alert that is silenced itself go on silencing others."""
     stack = stack_of()
     labels = list(_everywhere(stack))
@@ -41,7 +42,7 @@ def test_no_two_alerts_silence_each_other() -> None:
             for target in targets:
                 if names[target] != names[cause] and rule.silences(labels[cause], labels[target]):
                     causes.setdefault(names[target], set()).add(names[cause])
-    print(f"{sum(map(len, causes.values()))} silencings between {len(labels)} alerts and services are no circle")
+    figure(f"{sum(map(len, causes.values()))} silencings between {len(labels)} alerts and services are no circle")
     assert causes
     TopologicalSorter(causes).prepare()
 

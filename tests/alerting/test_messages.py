@@ -12,6 +12,7 @@ from tests.alerting.digest import DIGEST, GROUPED
 from tests.alerting.links import NAMES, is_well_formed, pagerduty_links, silence_filter, slack_links
 from tests.alerting.platform import Alert
 from tests.alerting.routing import EVERY_ALERT, Message, named, owner, to_whom
+from tests.conftest import Figure
 
 PAIRS = ("slack", "pagerduty")
 
@@ -71,7 +72,7 @@ def test_each_page_has_its_own_incident() -> None:
 
 
 @pytest.mark.parametrize("channel", PAIRS)
-def test_links_lead_where_they_say(channel: str) -> None:
+def test_links_lead_where_they_say(channel: str, figure: Figure) -> None:
     longest = 0
     for alert, message in _pairs(channel, "firing"):
         links = slack_links(message) if channel == "slack" else pagerduty_links(message)
@@ -83,7 +84,7 @@ def test_links_lead_where_they_say(channel: str) -> None:
         group = {name: alert.labels[name] for name in ("alertname", "service") if name in alert.labels}
         assert matchers_of(silence_filter(links["Silence"])) == group
         longest = max(longest, *(len(url) for url in links.values()))
-    print(f"the longest link in {channel} has {longest} characters")
+    figure(f"the longest link in {channel} has {longest} characters")
 
 
 def test_no_message_shows_what_a_template_left_over() -> None:
@@ -92,7 +93,7 @@ def test_no_message_shows_what_a_template_left_over() -> None:
         assert re.search(r"<no value>|{{|%!|<nil>", str(message["raw"])) is None, message
 
 
-def test_each_team_gets_one_digest_by_slack_and_by_mail() -> None:
+def test_each_team_gets_one_digest_by_slack_and_by_mail(figure: Figure) -> None:
     digested = DIGEST.result()
     wanted = Counter(
         (channel, receiver)
@@ -100,7 +101,7 @@ def test_each_team_gets_one_digest_by_slack_and_by_mail() -> None:
         for channel, receiver in (("slack", team.slack_channel), ("email", team.email))
     )
     assert Counter(to_whom(message) for message in digested.messages) == wanted
-    print(f"{len(digested.messages)} digests of {len(digested.alerts)} info alerts")
+    figure(f"{len(digested.messages)} digests of {len(digested.alerts)} info alerts")
 
 
 def test_a_digest_names_each_note_of_its_team_and_no_other() -> None:

@@ -9,22 +9,25 @@ from operate.quiet_week import FAULTS, quiet_week, services, targets
 from operate.quiet_week.every import EVERY
 from operate.quiet_week.week import Week
 from operate.replay import Rule
+from tests.conftest import Figure
 
 # From midnight to 15:00: night, backup, an hour without traffic, every service deployed, lost scrapes, slow probes,
 # a chance burst of errors. `make quiet-week` has the other days and the weekend.
 HOURS = 15
 
 
-def test_a_quiet_day_pages_nobody() -> None:
+def test_a_quiet_day_pages_nobody(figure: Figure) -> None:
     report = quiet_week(load("dev"), HOURS)
     report.print()
+    figure(f"quiet day: {report.verdict()}, {report.samples} samples of {report.series} series")
     assert report.quiet, "see the episodes above"
 
 
-def test_faults_in_the_same_day_are_paged() -> None:
+def test_faults_in_the_same_day_are_paged(figure: Figure) -> None:
     """Without this a quiet day could as well mean that no rule reads what is generated."""
     report = quiet_week(load("dev"), HOURS, faults=FAULTS)
     report.print()
+    figure(f"the same day with {len(FAULTS)} faults: {report.verdict()}")
     assert {episode.alert for episode in report.of("critical")} == {fault.alert for fault in FAULTS.values()}
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from tests.alerting.routing import EVERY_ALERT, ODD, WATCHDOG, Message, Routed, named, to_whom, wanted
+from tests.conftest import Figure
 from tests.rules import harness
 
 
@@ -24,24 +25,24 @@ def _check(routed: Routed, messages: list[Message]) -> None:
     assert brought == {}, "messages about no alert that fired"
 
 
-def test_every_deployed_alert_fired() -> None:
+def test_every_deployed_alert_fired(figure: Figure) -> None:
     routed = EVERY_ALERT.result()
     deployed = {rule["alert"] for rule in harness.deployed_rules(routed.stack) if "alert" in rule}
     checked = {alert.labels["alertname"] for alert in routed.alerts} - {alert.labels["alertname"] for alert in ODD}
-    print(f"{len(checked)} of {len(deployed)} alerts of the rule files and {len(ODD)} odd ones fired")
+    figure(f"{len(checked)} of {len(deployed)} alerts of the rule files and {len(ODD)} odd ones fired")
     assert deployed - checked == set(), "without a case in tests/rules/cases nothing is known about its labels"
 
 
-def test_each_alert_reaches_its_receivers_and_nobody_else() -> None:
+def test_each_alert_reaches_its_receivers_and_nobody_else(figure: Figure) -> None:
     routed = EVERY_ALERT.result()
-    print(f"{len(routed.fired)} messages checked; all pages were out after {routed.seconds_to_page:.1f} s")
+    figure(f"{len(routed.fired)} messages checked; all pages were out after {routed.seconds_to_page:.1f} s")
     assert {message["status"] for message in routed.fired} == {"firing"}
     _check(routed, routed.fired)
 
 
-def test_each_message_has_its_resolved_form_exactly_once() -> None:
+def test_each_message_has_its_resolved_form_exactly_once(figure: Figure) -> None:
     routed = EVERY_ALERT.result()
-    print(f"{len(routed.resolved)} resolved messages checked")
+    figure(f"{len(routed.resolved)} resolved messages checked")
     assert {message["status"] for message in routed.resolved} == {"resolved"}
     triggered = Counter(m["raw"]["dedup_key"] for m in routed.fired if m["channel"] == "pagerduty")
     ended = Counter(m["raw"]["dedup_key"] for m in routed.resolved if m["channel"] == "pagerduty")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import Figure
 from tests.rules import harness, promtool
 
 
@@ -24,10 +25,10 @@ def test_alert(alert: str) -> None:
     assert run(alert) == ""
 
 
-def test_every_alert_has_a_case() -> None:
+def test_every_alert_has_a_case(figure: Figure) -> None:
     alerts = {rule["alert"] for rule in promtool.rules() if "alert" in rule}
     covered = set(harness.cases())
-    print(f"{len(covered & alerts)} of {len(alerts)} alerts have a case")
+    figure(f"{len(covered & alerts)} of {len(alerts)} alerts have a case")
     assert alerts - covered == set()
     assert covered - alerts == set()
 

@@ -110,9 +110,9 @@ class Live:
         answer = requests.put(f"{self.faults}/api/faults/{service}/{fault}", json=parameters, timeout=10)
         assert answer.ok, answer.text
 
-    def heal(self) -> None:
-        """Heal every fault."""
-        assert requests.delete(f"{self.faults}/api/faults", timeout=15).ok
+    def heal(self, fault: str = "") -> None:
+        """Heal one fault (service/fault), or every fault."""
+        assert requests.delete(f"{self.faults}/api/faults/{fault}".rstrip("/"), timeout=15).ok
 
 
 @pytest.fixture(scope="session")
