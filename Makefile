@@ -30,14 +30,15 @@ images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
 
+# Two processes: the live stack mostly waits, the rest computes meanwhile.
 test: lint ## everything: lint, unit, rule and alerting tests, and the live stack `test` on ports of its own
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup
 
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit
 
 test-rules: $(VENV) ## both sides of every alert, with promtool; under a minute
-	@$(PYTHON) -m pytest tests/rules
+	@$(PYTHON) -m pytest --numprocesses=2 tests/rules
 
 test-alerting: $(VENV) ## routes, inhibition, messages and storms with a real Prometheus and Alertmanager
 	@$(PYTHON) -m pytest tests/alerting

@@ -148,6 +148,10 @@ class Exchange:
         """All of these in one moment."""
         self._together(self._servers[name].become(state) for name in names)
 
+    def set_all(self, state: State) -> None:
+        """Everything, the exporters too."""
+        self.set(list(self._servers), state)
+
     def lose(self, dependency: str) -> None:
         """The dependency answers nobody: its exporter and every service that still lives says so."""
         self._lost.add(dependency)

@@ -51,7 +51,7 @@ class Live:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.healed_at: float | None = None  # Unix time at which test_b_faults.py put everything right
+        self.broke_at: float | None = None  # Unix time at which test_b_faults.py broke everything
         settings = stack.settings
         self.prometheus = f"http://127.0.0.1:{settings.prometheus_port}"
         self.alertmanager = f"http://127.0.0.1:{settings.alertmanager_port}"
