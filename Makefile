@@ -32,7 +32,7 @@ render: $(VENV) ## write the stack's resources below .render/$(STACK)
 
 # Two processes: the live stack mostly waits, the rest computes meanwhile.
 test: lint ## everything: lint, unit, rule and alerting tests, and the live stack `test` on ports of its own
-	@$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup
+	@$(PYTHON) -m pytest --numprocesses=2
 
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit

@@ -1,8 +1,10 @@
 """Shared by all tests: figures that a test measured, shown at the end of the run."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 Figure = Callable[[str], None]
 
@@ -23,10 +25,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(str(text))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a running platform stays in one process when the run is spread over several."""
-    for item in items:
-        if item.path.parent.name in ("stack", "alerting"):
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
-    # The longest first: everything else runs beside it.
-    items.sort(key=lambda item: item.path.parent.name != "stack")
+class Rooms(LoadScopeScheduling):  # type: ignore[misc]
+    """Spreads a run over processes, but keeps in one what shares a running platform; the largest come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/")[1]
+        return folder if folder in ("stack", "alerting") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:
+    """xdist's own grouping by marks does not work with this pytest."""
+    return Rooms(config, log)

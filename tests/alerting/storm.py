@@ -87,7 +87,8 @@ def platform(folder: Path) -> Iterator[tuple[Platform, exchange.Exchange]]:
         # A start is no storm, though nothing has been scraped yet; only then is there a past to compare with.
         assert eventually(calm, 90), _alerts(running)
         assert eventually(lambda: bool(running.query("dependency:watched")), 60)
-        assert not _alerts(running)
+        # A scrape lost on a busy machine is pending for a moment.
+        assert eventually(calm, 60), _alerts(running)
         assert not running.inbox.kept(channel="pagerduty"), "the start woke somebody"
         yield running, services
 
