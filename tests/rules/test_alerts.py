@@ -44,6 +44,23 @@ def test_a_case_has_every_side(case: harness.Case) -> None:
     assert ("says" in case.vanish) != ("silent" in case.vanish)
 
 
+# Of a team or of everything, so no service stands behind them.
+WITHOUT_SERVICE = {"MultipleServicesDown", "SharedOutage"}
+
+
+@pytest.mark.parametrize("case", harness.cases().values(), ids=lambda case: case.alert)
+def test_what_every_alert_carries(case: harness.Case) -> None:
+    """Labels as they really come out: promtool compared them with the case's."""
+    assert case.labels["team"] in promtool.stack().catalog.teams
+    assert case.labels["severity"] in ("critical", "warning", "info", "none")
+    assert ("service" in case.labels) != (case.alert in WITHOUT_SERVICE)
+    for rule in promtool.rules():
+        if rule.get("alert") == case.alert:
+            assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
+            assert rule["annotations"]["runbook_url"].endswith(f"/docs/runbooks/{case.alert}.md")
+            assert "/d/" in rule["annotations"]["dashboard_url"]
+
+
 def test_recording_rules() -> None:
     """The specification's recording rules, in promtool's own format."""
     rules = {"groups": [{"name": "all", "rules": [rule for rule in promtool.rules() if "record" in rule]}]}

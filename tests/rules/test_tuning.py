@@ -1,4 +1,4 @@
-"""A threshold or a mute for one service, from the catalog or the settings, as promtool sees it."""
+"""What a catalog entry does to alerts, as promtool sees it: thresholds, mutes, and a service that is new."""
 
 from dataclasses import replace
 from typing import Any
@@ -77,3 +77,25 @@ def test_a_mute_is_seen() -> None:
     muted = [rule["labels"] for rule in rules if rule.get("record") == "catalog:alert:muted"]
     expected = {"muted": "ServiceDown", "service": "kyc-service", "team": "compliance"}
     assert muted == [{**expected, "reason": "moves to another zone"}]
+
+
+@pytest.mark.parametrize("alert", ["ServiceDown", "HighErrorRate"])
+def test_a_new_service_has_its_alerts_and_its_team(alert: str) -> None:
+    """One entry in the catalog, and no rule touched."""
+    stack, case = promtool.stack(), case_of(alert)
+    service, team = case.labels["service"], case.labels["team"]
+    new = stack.catalog.by_name[service].model_copy(update={"name": "staking-service", "team": "compliance"})
+    catalog = stack.catalog.model_copy(update={"services": (*stack.catalog.services, new)})
+
+    def renamed(text: str) -> str:
+        return text.replace(service, "staking-service").replace(f'team="{team}"', 'team="compliance"')
+
+    case = replace(
+        case,
+        series={renamed(key): values for key, values in case.series.items()},
+        labels={name: renamed(value) for name, value in case.labels.items()} | {"team": "compliance"},
+        summary=renamed(case.summary),
+        vanish={"silent": "not this test's"},
+    )
+    rules = harness.deployed_rules(replace(stack, catalog=catalog))
+    assert promtool.complaints(*harness.promtool_file(case, rules)) == ""
