@@ -27,7 +27,7 @@ def test_every_component_runs_and_every_target_is_up(live: Live) -> None:
 
 
 def test_every_probe_of_health_succeeds(live: Live) -> None:
-    probed = eventually("a probe result of every service", lambda: live.query("probe_success == 1"))
+    probed = eventually("a probe result of every service", lambda: live.query('probe_success{job="health"} == 1'))
     assert {series["metric"]["service"] for series in probed} == set(live.stack.catalog.by_name)
 
 
