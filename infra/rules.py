@@ -159,26 +159,32 @@ class _Links:
         return {**rule, "annotations": annotations}
 
 
-def _read(path: Path, root: Path) -> Document:
-    place = path.relative_to(root)
+def _yaml(path: Path, root: Path) -> Any:
     try:
-        document = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path.relative_to(root)}: missing; restore it from git.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{place}: not valid YAML{line}; correct it, nothing was changed.") from None
+        raise InputError(f"{path.relative_to(root)}: not valid YAML{line}; correct it, nothing was changed.") from None
+
+
+def _read(path: Path, root: Path) -> Document:
+    document = _yaml(path, root)
     groups = document.get("groups") if isinstance(document, dict) else None
     if not isinstance(groups, list) or not all(
         isinstance(g, dict) and isinstance(g.get("rules"), list) for g in groups
     ):
-        raise InputError(f"{place}: has no list of `groups` with `rules`; see the other files beside it.")
+        raise InputError(
+            f"{path.relative_to(root)}: has no list of `groups` with `rules`; see the other files beside it."
+        )
     return {"groups": groups}
 
 
 def _thresholds(root: Path) -> dict[str, Threshold]:
-    data = yaml.safe_load((root / THRESHOLDS).read_text()) or {}
     try:
-        return TypeAdapter(dict[str, Threshold]).validate_python(data)
+        return TypeAdapter(dict[str, Threshold]).validate_python(_yaml(root / THRESHOLDS, root))
     except ValidationError as error:
         raise InputError(first_failure(THRESHOLDS, error)) from None
 
@@ -223,15 +229,17 @@ def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
         for service, tuning in services.items():
             in_settings = service in stack.settings.alerts.get(alert, {})
             place = (
-                f"Pulumi.{stack.name}.yaml: monitoring:alerts" if in_settings else f"configs/services.yaml: {service}"
+                f"Pulumi.{stack.name}.yaml: monitoring:alerts"
+                if in_settings
+                else f"configs/services.yaml: {service}: alerts"
             )
             if in_settings and service not in subjects:
                 raise InputError(
                     f"{place}: {alert}: unknown service {service!r}; known: {', '.join(sorted(subjects))}."
                 )
             if alert not in known:
-                raise InputError(f"{place}: alerts: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
+                raise InputError(f"{place}: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
             if tuning.threshold is not None and alert not in alerting.thresholds:
                 raise InputError(
-                    f"{place}: alerts: {alert} has no threshold to change; {THRESHOLDS} lists those that have one."
+                    f"{place}: {alert} has no threshold to change; {THRESHOLDS} lists those that have one."
                 )

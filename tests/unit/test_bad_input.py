@@ -163,6 +163,27 @@ def test_rule_without_what_people_need(project: Path, edit: Edit) -> None:
     assert "configs/prometheus/rules/critical.yml: ServiceDown: annotations: dashboard missing" in refused(project)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("HighErrorRate: {threshold: 0.05,", "HighErrorRate: {threshold: [", "not valid YAML at line"),
+        ("threshold: 0.05, unit: ratio}", "threshold: much, unit: ratio}", "HighErrorRate.threshold: is 'much'"),
+        ("threshold: 0.05, unit: ratio}", "threshold: 0.05}", "HighErrorRate.unit: missing; add it"),
+    ],
+)
+def test_thresholds_file(project: Path, edit: Edit, old: str, new: str, sentence: str) -> None:
+    edit("configs/prometheus/thresholds.yml", old, new)
+    said = refused(project)
+    assert said.startswith("configs/prometheus/thresholds.yml: ")
+    assert sentence in said
+
+
+@pytest.mark.parametrize(("old", "new"), [("groups:\n", "grups:\n"), ("    rules:\n", "    ruls:\n")])
+def test_rule_file_without_groups(project: Path, edit: Edit, old: str, new: str) -> None:
+    edit("configs/prometheus/rules/critical.yml", old, new)
+    assert "configs/prometheus/rules/critical.yml: has no list of `groups`" in refused(project)
+
+
 def test_rule_with_a_threshold_that_stands_nowhere(project: Path, edit: Edit) -> None:
     edit("configs/prometheus/thresholds.yml", "HighErrorRate:", "HighErorRate:")
     assert "HighErrorRate has no threshold in configs/prometheus/thresholds.yml" in refused(project)
