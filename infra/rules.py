@@ -179,6 +179,13 @@ def _read(path: Path, root: Path) -> Document:
         raise InputError(
             f"{path.relative_to(root)}: has no list of `groups` with `rules`; see the other files beside it."
         )
+    for group in groups:
+        for number, rule in enumerate(group["rules"], 1):
+            if not isinstance(rule, dict) or "expr" not in rule or not {"alert", "record"} & set(rule):
+                raise InputError(
+                    f"{path.relative_to(root)}: group {group.get('name')!r}, rule {number}: needs `alert` or `record`, "
+                    "and `expr`; add what is missing."
+                )
     return {"groups": groups}
 
 

@@ -184,6 +184,11 @@ def test_rule_file_without_groups(project: Path, edit: Edit, old: str, new: str)
     assert "configs/prometheus/rules/critical.yml: has no list of `groups`" in refused(project)
 
 
+def test_rule_without_an_expression(project: Path, edit: Edit) -> None:
+    edit("configs/prometheus/rules/critical.yml", "        expr: service:down:settled\n", "")
+    assert "critical.yml: group 'availability', rule 8: needs `alert` or `record`, and `expr`" in refused(project)
+
+
 def test_rule_with_a_threshold_that_stands_nowhere(project: Path, edit: Edit) -> None:
     edit("configs/prometheus/thresholds.yml", "HighErrorRate:", "HighErorRate:")
     assert "HighErrorRate has no threshold in configs/prometheus/thresholds.yml" in refused(project)
