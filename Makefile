@@ -6,7 +6,7 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status images render test test-unit test-rules test-alerting test-stack quiet-week record-metrics \
+.PHONY: help up down status images render test test-unit test-rules test-alerting test-stack quiet-week storm record-metrics \
   lint format lock bench
 
 help: ## list the verbs
@@ -48,6 +48,9 @@ test-stack: $(VENV) ## tests against the live stack `test`
 
 quiet-week: $(VENV) ## replay the rules over a simulated week of normal traffic; nobody may be paged
 	@$(OPERATE) quiet-week
+
+storm: $(VENV) ## lose 200 services, a host, a database, the network, and count the pages; half an hour
+	@STORM=full $(PYTHON) -m pytest tests/alerting/test_storm.py
 
 record-metrics: $(VENV) ## record what the exporters of the running stack expose, for the tests of the rules
 	@$(OPERATE) record-metrics
