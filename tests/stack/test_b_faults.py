@@ -124,7 +124,9 @@ def test_what_depends_on_the_broken_is_not_told(live: Live, broken: float) -> No
     """RabbitMQ takes half of the services along; its own page names them, and nothing else pages."""
     page = told(live, BY_ALERT["DependencyDown"], broken, "pagerduty")[0]
     assert "auth-service, blockchain-gateway, kyc-service" in page["title"] + page["text"]
-    names = {a["alertname"] for n in live.notifications(channel="pagerduty", since=str(broken)) for a in n["alerts"]}
+    pages = live.notifications(channel="pagerduty", since=str(broken))
+    # The machine under the stack may have a full disk of its own.
+    names = {a["alertname"] for page in pages for a in page["alerts"] if a["service"] != "host"}
     assert names == {each.alert for each in BREAKS if each.pages}
 
 
