@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from importlib import resources
 
 _TEXT_SHOWN = 2000
+# Slack's markup after escaping: <https://...|Label> and *bold*.
+_SLACK_LINK = re.compile(r"&lt;(https?://[^|\s]+)\|([^&|]+)&gt;")
+_SLACK_BOLD = re.compile(r"^\*(.+)\*$", re.MULTILINE)
 
 
 def render_page(notifications: Iterable[Mapping[str, object]], heartbeats: Iterable[Mapping[str, object]]) -> str:
@@ -33,6 +37,8 @@ def _row(notification: Mapping[str, object]) -> str:
     shown = {key: escape(str(notification.get(key) or "")) for key in ("channel", "status", "received_at", "receiver")}
     title = escape(str(notification["title"]) or "(no title)")
     text = escape(str(notification["text"])[:_TEXT_SHOWN])
+    if notification["channel"] == "slack":
+        text = _SLACK_BOLD.sub(r"<b>\1</b>", _SLACK_LINK.sub(r'<a href="\1">\2</a>', text))
     alerts = notification["alerts"]
     tags = "".join(_tags(alert) for alert in alerts) if isinstance(alerts, list) else ""
     return (

@@ -141,6 +141,16 @@ def test_what_arrives_is_escaped_on_the_page(client: Client) -> None:
     assert "default-src 'none'" in requests.get(client.url, timeout=5).headers["Content-Security-Policy"]
 
 
+def test_slack_markup_is_shown_as_slack_shows_it(client: Client) -> None:
+    text = '*wallet-service is down*\n<https://x.example/a?b=1&c=2|Runbook> <javascript:alert(1)|No> <https://y"onclick=z|Odd>'
+    client.post("/slack", {"text": text})
+    page = requests.get(client.url, timeout=5).text
+    assert "<b>wallet-service is down</b>" in page
+    assert '<a href="https://x.example/a?b=1&amp;c=2">Runbook</a>' in page
+    assert "&lt;javascript:alert(1)|No&gt;" in page
+    assert "onclick" not in page.replace("&quot;onclick", "")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "sentence"),
     [
