@@ -5,10 +5,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from infra.errors import InputError, first_failure
+from infra.errors import InputError, first_failure, read_yaml
 from infra.settings import ROOT
 from infra.tuning import Tuning
 
@@ -145,17 +144,9 @@ def load(root: Path = ROOT) -> Catalog:
 
 
 def _read(path: Path, root: Path) -> dict[str, Any]:
-    place = path.relative_to(root)
-    try:
-        data = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{place}: missing; restore it from git.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{place}: not valid YAML{line}; correct it.") from None
+    data = read_yaml(path, root)
     if not isinstance(data, dict):
-        raise InputError(f"{place}: is not a mapping; see the version in git.")
+        raise InputError(f"{path.relative_to(root)}: is not a mapping; see the version in git.")
     return data
 
 

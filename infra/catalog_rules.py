@@ -33,8 +33,8 @@ Rule = dict[str, Any]
 Document = dict[str, Any]
 
 
-def build(stack: Stack, workloads: Iterable[Workload]) -> dict[str, Document]:
-    """The file catalog.yml: one constant series per fact of the catalog.
+def facts(stack: Stack, workloads: Iterable[Workload]) -> list[Rule]:
+    """One constant series per fact of the catalog.
 
     Facts are there whether or not what they speak of is: a target that vanished from discovery leaves
     no `up` behind, comparing against its fact sees that.
@@ -48,7 +48,7 @@ def build(stack: Stack, workloads: Iterable[Workload]) -> dict[str, Document]:
             " or group by (service) (catalog:dependency:expected)",
         }
     )
-    return {"catalog.yml": {"groups": [{"name": "catalog", "rules": rules}]}}
+    return rules
 
 
 def _fact(name: str, labels: dict[str, str], value: float = 1) -> Rule:
@@ -86,34 +86,28 @@ def _dependencies(catalog: Catalog) -> Iterator[Rule]:
 def _components(workloads: Iterable[Workload]) -> Iterator[Rule]:
     """The platform's own parts, with what they may use."""
     for workload in workloads:
-        if workload.part_of == "exchange" or not workload.scrapes:
+        if workload.part_of != "platform" or not workload.scrapes:
             continue
         service = workload.scrapes[0].labels["service"]
-        if workload.part_of == "platform":
-            yield _fact("catalog:component:expected", {"service": service, "team": workload.team})
-            yield _fact("catalog:component:memory_limit_bytes", {"service": service}, workload.resources.memory)
-            if workload.storage is not None:
-                yield _fact("catalog:component:storage_bytes", {"service": service}, workload.storage.size)
+        yield _fact("catalog:component:expected", {"service": service, "team": workload.team})
+        yield _fact("catalog:component:memory_limit_bytes", {"service": service}, workload.resources.memory)
+        if workload.storage is not None:
+            yield _fact("catalog:component:storage_bytes", {"service": service}, workload.storage.size)
 
 
-def missing_metrics(stack: Stack, alerts: Iterable[Rule], documents: dict[str, Document]) -> Document:
-    """The file metrics.yml: a warning for every metric an alert reads that its target no longer exposes.
+def missing_metrics(stack: Stack, documents: dict[str, Document]) -> list[Rule]:
+    """A warning for every metric an alert of the rule files reads that its target no longer exposes.
 
     An alert whose series are gone cannot fire; this says so while the target itself still answers.
     """
-    recorded = {
-        rule["record"]: str(rule["expr"])
-        for document in documents.values()
-        for group in document["groups"]
-        for rule in group["rules"]
-        if "record" in rule
-    }
+    rules = [rule for document in documents.values() for group in document["groups"] for rule in group["rules"]]
+    recorded = {rule["record"]: str(rule["expr"]) for rule in rules if "record" in rule}
     names: set[str] = set()
-    for alert in alerts:
-        names |= _names(str(alert["expr"]), recorded)
+    for rule in rules:
+        if "alert" in rule:
+            names |= _names(str(rule["expr"]), recorded)
     sources = {name: jobs for name in sorted(names - set(OPTIONAL)) if (jobs := _jobs(stack.catalog, name))}
-    rules = [_missing(name, jobs) for name, jobs in sources.items()]
-    return {"groups": [{"name": "metrics", "rules": rules}]}
+    return [_missing(name, jobs) for name, jobs in sources.items()]
 
 
 def _names(expr: str, recorded: dict[str, str]) -> set[str]:

@@ -1,5 +1,9 @@
-"""The one error a person may cause, and how a validation failure becomes a sentence."""
+"""The one error a person may cause, and how a broken file or value becomes a sentence."""
 
+from pathlib import Path
+from typing import Any
+
+import yaml
 from pydantic import ValidationError
 
 
@@ -20,3 +24,16 @@ def first_failure(place: str, error: ValidationError, base: tuple[str | int, ...
     if failure["type"] == "value_error":
         return f"{place}: {path}: {message}" if path else f"{place}: {message}"
     return f"{place}: {path}: is {failure['input']!r}; {message[0].lower()}{message[1:]}."
+
+
+def read_yaml(path: Path, root: Path) -> Any:
+    """What a YAML file below the project's root says. Raises InputError where it is missing or no YAML."""
+    place = path.relative_to(root)
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{place}: missing; restore it from git.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(f"{place}: not valid YAML{line}; correct it.") from None

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from infra import catalog_rules
-from infra.errors import InputError, first_failure
+from infra.errors import InputError, first_failure, read_yaml
 from infra.stack import Stack
 from infra.tuning import Tuning
 from infra.workload import Workload
@@ -72,21 +71,25 @@ def load(stack: Stack, workloads: Sequence[Workload]) -> Alerting:
 def deployed(stack: Stack, workloads: Sequence[Workload]) -> dict[str, Document]:
     """Every rule file Prometheus loads, by name: the hand-written ones tuned, and those of the catalog."""
     alerting = load(stack, workloads)
-    generated = catalog_rules.build(stack, workloads)
-    generated["catalog.yml"]["groups"].append({"name": "thresholds", "rules": list(_threshold_rules(alerting))})
-    generated["catalog.yml"]["groups"].append({"name": "muted", "rules": list(_muted_rules(stack, alerting))})
-    generated["metrics.yml"] = catalog_rules.missing_metrics(
-        stack, [rule for _, rule in alerting.alerts], alerting.documents
-    )
+    groups = {
+        "catalog": catalog_rules.facts(stack, workloads),
+        "thresholds": list(_threshold_rules(alerting)),
+        "muted": list(_muted_rules(stack, alerting)),
+    }
+    missing = catalog_rules.missing_metrics(stack, alerting.documents)
+    generated = {
+        "catalog.yml": {"groups": [{"name": name, "rules": rules} for name, rules in groups.items()]},
+        "metrics.yml": {"groups": [{"name": "metrics", "rules": missing}]},
+    }
     links = _Links(stack)
     files: dict[str, Document] = {}
     for name, document in {**generated, **alerting.documents}.items():
-        groups = [
+        tuned = [
             {**group, "rules": [links.add(_mute(rule, alerting.tuning)) for rule in group["rules"]]}
             for group in document["groups"]
             if group["rules"]
         ]
-        files[name] = {"groups": groups}
+        files[name] = {"groups": tuned}
     return files
 
 
@@ -159,19 +162,8 @@ class _Links:
         return {**rule, "annotations": annotations}
 
 
-def _yaml(path: Path, root: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path.relative_to(root)}: missing; restore it from git.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path.relative_to(root)}: not valid YAML{line}; correct it, nothing was changed.") from None
-
-
 def _read(path: Path, root: Path) -> Document:
-    document = _yaml(path, root)
+    document = read_yaml(path, root)
     groups = document.get("groups") if isinstance(document, dict) else None
     if not isinstance(groups, list) or not all(
         isinstance(g, dict) and isinstance(g.get("rules"), list) for g in groups
@@ -191,7 +183,7 @@ def _read(path: Path, root: Path) -> Document:
 
 def _thresholds(root: Path) -> dict[str, Threshold]:
     try:
-        return TypeAdapter(dict[str, Threshold]).validate_python(_yaml(root / THRESHOLDS, root))
+        return TypeAdapter(dict[str, Threshold]).validate_python(read_yaml(root / THRESHOLDS, root))
     except ValidationError as error:
         raise InputError(first_failure(THRESHOLDS, error)) from None
 
