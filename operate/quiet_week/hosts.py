@@ -20,6 +20,7 @@ from operate.quiet_week.shapes import (
     gauge,
     labelled,
     ones,
+    repeated,
     several,
     started,
     zeros,
@@ -124,36 +125,36 @@ NODE: Table = {
 }
 
 
-def _containers(kind: str, level: float) -> Shape:
-    """A series for every container; `level` is a part of its memory limit where that is what counts."""
+def _container(name: str) -> Labels:
+    return {"name": name, "id": f"/docker/{name}", "image": name}
+
+
+def _containers(shape: Shape) -> Shape:
+    """A series for every container."""
+    return repeated(lambda facts: map(_container, facts.containers), shape)
+
+
+def _memory(part: float, noise: float = 0.02) -> Shape:
+    """A series for every container, at a part of its memory limit."""
 
     def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
         for name, limit in scene.facts.containers.items():
-            labels = {"name": name, "id": f"/docker/{name}", "image": name}
-            shapes_of: dict[str, Shape] = {
-                "limit": gauge(level * limit, noise=0.0 if level == 1 else 0.02, whole=True),
-                "flow": flow(busy(level, level / 4)),
-                "constant": gauge(level),
-                "now": gauge(lambda s: s.week.times),
-                "started": started,
-                "cpu": flow(busy(level, level / 4), cpu="total"),
-            }
-            yield from labelled(labels, shapes_of[kind])(scene)
+            yield from labelled(_container(name), gauge(part * limit, noise=noise, whole=True))(scene)
 
     return series
 
 
 CADVISOR: Table = {
-    "container_cpu_usage_seconds_total": _containers("cpu", 0.05),
-    "container_memory_working_set_bytes": _containers("limit", 0.45),
-    "container_memory_usage_bytes": _containers("limit", 0.5),
-    "container_memory_rss": _containers("limit", 0.4),
-    "container_spec_memory_limit_bytes": _containers("limit", 1.0),
-    "container_oom_events_total": _containers("constant", 0.0),
-    "container_memory_failcnt": _containers("constant", 0.0),
-    "container_last_seen": _containers("now", 0.0),
-    "container_start_time_seconds": _containers("started", 0.0),
-    "container_network_receive_bytes_total": _containers("flow", 2e4),
-    "container_network_transmit_bytes_total": _containers("flow", 2e4),
+    "container_cpu_usage_seconds_total": _containers(flow(busy(0.05, 0.05 / 4), cpu="total")),
+    "container_memory_working_set_bytes": _memory(0.45),
+    "container_memory_usage_bytes": _memory(0.5),
+    "container_memory_rss": _memory(0.4),
+    "container_spec_memory_limit_bytes": _memory(1.0, noise=0.0),
+    "container_oom_events_total": _containers(gauge(0.0)),
+    "container_memory_failcnt": _containers(gauge(0.0)),
+    "container_last_seen": _containers(gauge(lambda s: s.week.times)),
+    "container_start_time_seconds": _containers(started),
+    "container_network_receive_bytes_total": _containers(flow(busy(2e4, 5e3))),
+    "container_network_transmit_bytes_total": _containers(flow(busy(2e4, 5e3))),
     **zeros("container_scrape_error"),
 }

@@ -19,6 +19,7 @@ from operate.quiet_week.shapes import (
     gauge,
     labelled,
     ones,
+    repeated,
     several,
     some,
     zeros,
@@ -28,29 +29,14 @@ from operate.quiet_week.week import Array
 _MIB = 1024.0**2
 
 
-def _groups(kind: str, level: float) -> Shape:
+def _groups(shape: Shape) -> Shape:
     """A series for every rule group Prometheus evaluates."""
-
-    def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
-        kinds: dict[str, Shape] = {
-            "gauge": gauge(level, noise=0.3 if level < 1 else 0.0),
-            "flow": flow(level),
-            "now": gauge(lambda s: s.week.times - level),
-        }
-        for group in scene.facts.groups:
-            yield from labelled({"rule_group": group}, kinds[kind])(scene)
-
-    return series
+    return repeated(lambda facts: ({"rule_group": group} for group in facts.groups), shape)
 
 
 def _pools(level: float) -> Shape:
     """A series for every scrape job."""
-
-    def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
-        for job in scene.facts.jobs:
-            yield from gauge(level, scrape_job=job)(scene)
-
-    return series
+    return repeated(lambda facts: ({"scrape_job": job} for job in facts.jobs), gauge(level))
 
 
 def _before(seconds: float) -> Level:
@@ -72,15 +58,15 @@ PROMETHEUS: Table = {
     ),
     "prometheus_config_last_reload_success_timestamp_seconds": gauge(_before(3600)),
     "prometheus_build_info": gauge(1.0, version="2.48.1"),
-    "prometheus_rule_evaluation_failures_total": _groups("gauge", 0),
-    "prometheus_rule_group_iterations_missed_total": _groups("gauge", 0),
-    "prometheus_rule_evaluations_total": _groups("flow", 1),
-    "prometheus_rule_group_iterations_total": _groups("flow", 1 / 15),
-    "prometheus_rule_group_last_duration_seconds": _groups("gauge", 0.004),
-    "prometheus_rule_group_last_evaluation_timestamp_seconds": _groups("now", 7),
-    "prometheus_rule_group_interval_seconds": _groups("gauge", 15),
-    "prometheus_rule_group_last_evaluation_samples": _groups("gauge", 20),
-    "prometheus_rule_group_rules": _groups("gauge", 10),
+    "prometheus_rule_evaluation_failures_total": _groups(gauge(0.0)),
+    "prometheus_rule_group_iterations_missed_total": _groups(gauge(0.0)),
+    "prometheus_rule_evaluations_total": _groups(flow(1)),
+    "prometheus_rule_group_iterations_total": _groups(flow(1 / 15)),
+    "prometheus_rule_group_last_duration_seconds": _groups(gauge(0.004, noise=0.3)),
+    "prometheus_rule_group_last_evaluation_timestamp_seconds": _groups(gauge(lambda s: s.week.times - 7)),
+    "prometheus_rule_group_interval_seconds": _groups(gauge(15)),
+    "prometheus_rule_group_last_evaluation_samples": _groups(gauge(20)),
+    "prometheus_rule_group_rules": _groups(gauge(10)),
     "prometheus_rule_evaluation_duration_seconds": each(gauge, "quantile", {"0.5": 0.0002, "0.99": 0.003}),
     "prometheus_notifications_queue_capacity": gauge(10_000.0),
     "prometheus_notifications_sent_total": flow(0.05, alertmanager=_ALERTMANAGER),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -133,6 +133,16 @@ def labelled(labels: Labels, shape: Shape) -> Shape:
     def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
         for own, values in shape(replace(scene, metric=f"{scene.metric}{labels}")):
             yield {**own, **labels}, values
+
+    return series
+
+
+def repeated(places: Callable[[Facts], Iterable[Labels]], shape: Shape) -> Shape:
+    """The series of a shape once for every set of labels that the stack's facts give."""
+
+    def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
+        for labels in places(scene.facts):
+            yield from labelled(labels, shape)(scene)
 
     return series
 

@@ -22,6 +22,7 @@ from operate.quiet_week.shapes import (
     gauge,
     labelled,
     ones,
+    repeated,
     several,
     some,
     started,
@@ -162,24 +163,24 @@ REDIS: Table = {
 }
 
 
-def _queues(kind: str, mean: float) -> Shape:
+def _queues(shape: Shape) -> Shape:
     """A series for every queue: one for each service that depends on the broker."""
-
-    def series(scene: Scene) -> Iterator[tuple[Labels, Array]]:
-        for service in scene.facts.catalog.services:
-            if "rabbitmq" in service.dependencies:
-                kinds: dict[str, Shape] = {"some": some(busy(mean)), "gauge": gauge(mean), "flow": flow(busy(mean))}
-                yield from labelled({"queue": service.name, "vhost": "/"}, kinds[kind])(scene)
-
-    return series
+    return repeated(
+        lambda facts: (
+            {"queue": service.name, "vhost": "/"}
+            for service in facts.catalog.services
+            if "rabbitmq" in service.dependencies
+        ),
+        shape,
+    )
 
 
 RABBITMQ_QUEUES: Table = {
-    "rabbitmq_detailed_queue_messages": _queues("some", 1.2),
-    "rabbitmq_detailed_queue_messages_ready": _queues("some", 0.7),
-    "rabbitmq_detailed_queue_messages_unacked": _queues("some", 0.5),
-    "rabbitmq_detailed_queue_consumers": _queues("gauge", 1),
-    "rabbitmq_detailed_queue_process_reductions_total": _queues("flow", 3000),
+    "rabbitmq_detailed_queue_messages": _queues(some(busy(1.2))),
+    "rabbitmq_detailed_queue_messages_ready": _queues(some(busy(0.7))),
+    "rabbitmq_detailed_queue_messages_unacked": _queues(some(busy(0.5))),
+    "rabbitmq_detailed_queue_consumers": _queues(gauge(1)),
+    "rabbitmq_detailed_queue_process_reductions_total": _queues(flow(busy(3000))),
 }
 
 RABBITMQ: Table = {
