@@ -22,16 +22,9 @@ def every_alert(stack: Stack) -> list[Alert]:
     return [_alert(case, rules) for case in harness.cases().values() if any(r["alert"] == case.alert for r in rules)]
 
 
-def _alert(case: harness.Case, rules: Iterable[harness.Rule]) -> Alert:
-    metric = case.labels.get("metric")
-    rule = next(r for r in rules if r["alert"] == case.alert and r["labels"].get("metric") in (None, metric))
-    given = {"summary": case.summary} | ({"description": case.description} if case.description else {})
-    annotations = {name: _spoken(text, case.labels) for name, text in rule["annotations"].items()}
-    return Alert({"alertname": case.alert, **case.labels}, {**annotations, **given}, str(rule["expr"]))
-
-
-def _spoken(text: str, labels: Labels) -> str:
-    return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels.get(match[1], ""), text)
+def _alert(case: harness.Case, rules: list[harness.Rule]) -> Alert:
+    rule = harness.rule_of(case, rules)
+    return Alert({"alertname": case.alert, **case.labels}, harness.annotations_of(case, rule), str(rule["expr"]))
 
 
 def made_up(alertname: str, severity: str, summary: str = "", **labels: str) -> Alert:

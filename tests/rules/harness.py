@@ -33,6 +33,7 @@ import yaml
 
 from infra import assembly
 from infra.stack import Stack
+from operate import promql
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yml"))
 PHASES = ("good", "bad", "edge", "idle")
@@ -126,7 +127,7 @@ def needed(rules: list[Rule], case: Case) -> list[Rule]:
     def add(rule: Rule) -> None:
         if any(rule is other for other in chosen):
             return
-        for name in re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", rule["expr"]):
+        for name in promql.names(rule["expr"]):
             for source in recorded.get(name, []):
                 wanted = source.get("labels", {}).get("alert")
                 # The thresholds of other alerts would only slow the test down.
@@ -140,7 +141,7 @@ def needed(rules: list[Rule], case: Case) -> list[Rule]:
     for rule in rules:
         if rule.get("alert") == case.alert and rule["labels"].get("metric") in (None, case.labels.get("metric")):
             add(rule)
-    read = {name for rule in chosen for name in re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", rule["expr"])}
+    read = {name for rule in chosen for name in promql.names(rule["expr"])}
     for rule in rules:
         speaks = "alert" in rule and rule["alert"] == case.vanish.get("says")
         if speaks and rule["labels"].get("metric", "up") in {"up", *read}:
@@ -199,15 +200,23 @@ def never(case: Case, name: str, timeline: Timeline) -> dict[str, Any]:
     return {**_group(case, name, timeline), "promql_expr_test": checks}
 
 
-def _spoken(text: str, labels: dict[str, str]) -> str:
-    """A template's text where it names labels only; what else it computes a case must give itself."""
-    return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels.get(match[1], ""), text)
+def rule_of(case: Case, rules: list[Rule]) -> Rule:
+    """The rule of the alert; of the many MetricMissing the one of the case's metric."""
+    metric = case.labels.get("metric")
+    return next(r for r in rules if r.get("alert") == case.alert and r["labels"].get("metric") in (None, metric))
+
+
+def annotations_of(case: Case, rule: Rule) -> dict[str, str]:
+    """The annotations the alert fires with; what a template computes beyond labels the case gives itself."""
+    spoken = {
+        name: re.sub(r"{{ \$labels\.(\w+) }}", lambda match: case.labels.get(match[1], ""), text)
+        for name, text in rule["annotations"].items()
+    }
+    return spoken | {"summary": case.summary} | ({"description": case.description} if case.description else {})
 
 
 def _fires(case: Case, rule: Rule, name: str, timeline: Timeline, at: int, *, still: bool = False) -> dict[str, Any]:
-    annotations = {name: _spoken(text, case.labels) for name, text in rule["annotations"].items()}
-    annotations |= {"summary": case.summary} | ({"description": case.description} if case.description else {})
-    expected = [{"exp_labels": case.labels, "exp_annotations": annotations}]
+    expected = [{"exp_labels": case.labels, "exp_annotations": annotations_of(case, rule)}]
     checks = [
         {"alertname": case.alert, "eval_time": f"{at - seconds(case.step)}s", "exp_alerts": []},
         {"alertname": case.alert, "eval_time": f"{at}s", "exp_alerts": expected},
@@ -249,8 +258,7 @@ def promtool_file(case: Case, rules: list[Rule]) -> tuple[dict[str, Any], dict[s
     case = replace(case, others=_bystanders(case, chosen))
     warmup, after = seconds(case.warmup), seconds(case.fires_after)
     heals = seconds(case.heals_before) if case.heals_before else after - seconds(case.sample)
-    metric = case.labels.get("metric")
-    rule = next(r for r in rules if r.get("alert") == case.alert and r["labels"].get("metric") in (None, metric))
+    rule = rule_of(case, rules)
     long = after + max(600, 2 * seconds(case.sample))
     groups = [_fires(case, rule, "fires", [("good", warmup), ("bad", long)], warmup + after)]
     if heals > 0:
