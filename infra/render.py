@@ -17,9 +17,10 @@ import pulumi.runtime.stack
 import yaml
 from pulumi.runtime import mocks
 
-from infra import program, settings
+from infra import dashboards, program, settings
 from infra.errors import InputError
 from infra.settings import ROOT
+from infra.stack import load
 from infra.targets import compose
 
 
@@ -82,6 +83,7 @@ def write(
     stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
 ) -> list[Path]:
     """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
+    values = {**settings.stack_file_values(stack, root), **(overrides or {})}
     declared = resources(stack, overrides, root, notes)
     document = compose.document(stack, [(r.type, r.name, r.inputs) for r in declared])
     directory = root / ".render" / stack
@@ -89,7 +91,16 @@ def write(
     directory.mkdir(parents=True)
     path = directory / "compose.yaml"
     path.write_text(yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True))
-    return [path]
+    return [path, *_dashboards(stack, values, root, directory / "dashboards")]
+
+
+def _dashboards(stack: str, values: dict[str, Any], root: Path, directory: Path) -> list[Path]:
+    """The dashboards as JSON, also where there is no image of Grafana."""
+    directory.mkdir()
+    pages = dashboards.pages(load(stack, settings.from_config(values, f"Pulumi.{stack}.yaml"), root))
+    for page in pages:
+        (directory / f"{page.uid}.json").write_text(page.text)
+    return [directory / f"{page.uid}.json" for page in pages]
 
 
 class _Dumper(yaml.SafeDumper):

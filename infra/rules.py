@@ -57,14 +57,18 @@ class Alerting:
                 yield from ((name, rule) for rule in group["rules"] if "alert" in rule)
 
 
-def load(stack: Stack, workloads: Sequence[Workload]) -> Alerting:
-    """Read and check rules, thresholds and tuning against each other. Raises InputError."""
-    scraped = {scrape.labels["service"] for workload in workloads for scrape in workload.scrapes}
+def read(stack: Stack) -> Alerting:
+    """Rules and thresholds, checked against each other; the tuning as it stands. Raises InputError."""
     documents = {path.name: _read(path, stack.root) for path in sorted((stack.root / FOLDER).glob("*.yml"))}
-    thresholds = _thresholds(stack.root)
-    alerting = Alerting(documents, thresholds, _tuning(stack))
+    alerting = Alerting(documents, _thresholds(stack.root), _tuning(stack))
     _check_rules(alerting)
-    _check_tuning(stack, alerting, scraped)
+    return alerting
+
+
+def load(stack: Stack, workloads: Sequence[Workload]) -> Alerting:
+    """Rules, thresholds and tuning, checked against each other and against what is scraped. Raises InputError."""
+    alerting = read(stack)
+    _check_tuning(stack, alerting, {scrape.labels["service"] for workload in workloads for scrape in workload.scrapes})
     return alerting
 
 

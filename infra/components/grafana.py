@@ -2,10 +2,13 @@
 
 import yaml
 
+from infra import dashboards
 from infra.stack import Stack
 from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Storage, Workload
 
 PORT = 3000
+PROVISIONING = "/etc/grafana/provisioning"
+DASHBOARDS = "/etc/grafana/dashboards"
 
 
 def build(stack: Stack) -> Workload:
@@ -26,12 +29,13 @@ def build(stack: Stack) -> Workload:
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_METRICS_ENABLED": "true",
+            "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": f"{DASHBOARDS}/{dashboards.HOME}.json",
         },
         ports=(Port("http", PORT, stack.settings.grafana_port),),
         config_files=(
-            ConfigFile(
-                "/etc/grafana/provisioning/datasources/datasources.yml", yaml.safe_dump(datasources(), sort_keys=False)
-            ),
+            ConfigFile(f"{PROVISIONING}/datasources/datasources.yml", _yaml(datasources(stack.settings.environment))),
+            ConfigFile(f"{PROVISIONING}/dashboards/dashboards.yml", _yaml(dashboard_folder())),
+            *(ConfigFile(f"{DASHBOARDS}/{page.uid}.json", page.text) for page in dashboards.pages(stack)),
         ),
         secret_files=(SecretFile("/run/secrets/grafana-admin-password", "grafana-admin-password"),),
         storage=Storage("/var/lib/grafana", 1 * GIB),
@@ -41,13 +45,13 @@ def build(stack: Stack) -> Workload:
     )
 
 
-def datasources() -> dict[str, object]:
-    """Prometheus and Loki, with the uids the dashboards name."""
+def datasources(environment: str) -> dict[str, object]:
+    """The environment's Prometheus and Loki. Dashboards choose among data sources by these names."""
     return {
         "apiVersion": 1,
         "datasources": [
             {
-                "name": "Prometheus",
+                "name": environment,
                 "uid": "prometheus",
                 "type": "prometheus",
                 "access": "proxy",
@@ -57,7 +61,7 @@ def datasources() -> dict[str, object]:
                 "jsonData": {"timeInterval": "15s", "httpMethod": "POST"},
             },
             {
-                "name": "Loki",
+                "name": f"{environment} logs",
                 "uid": "loki",
                 "type": "loki",
                 "access": "proxy",
@@ -66,3 +70,21 @@ def datasources() -> dict[str, object]:
             },
         ],
     }
+
+
+def dashboard_folder() -> dict[str, object]:
+    """Where Grafana finds the dashboards. They are changed in the repository, not in the browser."""
+    provider = {
+        "name": "mycrypto",
+        "folder": "MyCrypto",
+        "folderUid": "mycrypto",
+        "type": "file",
+        "allowUiUpdates": False,
+        "disableDeletion": True,
+        "options": {"path": DASHBOARDS},
+    }
+    return {"apiVersion": 1, "providers": [provider]}
+
+
+def _yaml(document: dict[str, object]) -> str:
+    return yaml.safe_dump(document, sort_keys=False)

@@ -1,0 +1,92 @@
+"""Colours of panels, from the very thresholds the alerts compare with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+from infra.rules import EVERY, Alerting
+
+# Okabe and Ito's palette: told apart with every kind of colour vision, on dark and on light.
+GOOD, WARNING, CRITICAL, NEUTRAL = "#009E73", "#E69F00", "#D55E00", "#56B4E9"
+
+# Grafana colours a value that equals a step; an alert on `> 0` is quiet at 0.
+_JUST_ABOVE_ZERO = 1e-9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a value turns from good to warning to critical, None when there is no such alert.
+
+    `below` says that small values are the bad ones. `special` are the services whose limits differ:
+    they colour the series whose legend begins with the service.
+    """
+
+    warning: float | None = None
+    critical: float | None = None
+    below: bool = False
+    special: dict[str, "Limits"] = field(default_factory=dict)
+
+    def steps(self) -> list[models.Threshold]:
+        """Grafana's steps, the lowest first; each holds from its value on."""
+        pairs = [(self.warning, WARNING), (self.critical, CRITICAL)]
+        found = [(value, colour) for value, colour in pairs if value is not None]
+        if not self.below:
+            return [
+                models.Threshold(None, GOOD),
+                *(models.Threshold(value or _JUST_ABOVE_ZERO, colour) for value, colour in sorted(found)),
+            ]
+        values = sorted(value for value, _ in found)
+        colours = [colour for _, colour in sorted(found)]
+        return [
+            models.Threshold(value, colour) for value, colour in zip([None, *values], [*colours, GOOD], strict=True)
+        ]
+
+    def config(self) -> builders.ThresholdsConfig:
+        """The steps as a panel takes them."""
+        return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(self.steps())
+
+
+# For values whose alert compares with nothing: something is there, or it is not.
+NONE_EXPECTED = Limits(critical=1)
+NOTHING = Limits()
+
+
+def of(
+    alerting: Alerting,
+    warning: str | None = None,
+    critical: str | None = None,
+    *,
+    below: bool = False,
+    services: Iterable[str] = (),
+) -> Limits:
+    """The thresholds of a warning and of a critical alert, by name.
+
+    `services` are those whose values a panel shows without naming them: where they are one service, its own
+    threshold is the panel's. Raises KeyError for an alert that has no threshold.
+    """
+    shown = list(services)
+    tuned = {
+        service
+        for alert in (warning, critical)
+        for service, tuning in alerting.tuning.get(alert or "", {}).items()
+        if service != EVERY and tuning.threshold is not None
+    }
+
+    def one(service: str) -> Limits:
+        return Limits(_threshold(alerting, warning, service), _threshold(alerting, critical, service), below)
+
+    base = one(shown[0] if len(shown) == 1 else EVERY)
+    return Limits(base.warning, base.critical, below, {service: one(service) for service in sorted(tuned)})
+
+
+def _threshold(alerting: Alerting, alert: str | None, service: str) -> float | None:
+    if alert is None:
+        return None
+    tuning = alerting.tuning.get(alert, {})
+    for subject in (service, EVERY):
+        value = tuning[subject].threshold if subject in tuning else None
+        if value is not None:
+            return value
+    return alerting.thresholds[alert].threshold

@@ -1,0 +1,160 @@
+"""A dashboard as a page of rows: everything its panels stand in."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+
+from infra.catalog import Catalog
+from infra.dashboards import limits, links, variables
+from infra.dashboards.limits import Limits
+from infra.dashboards.panels import PROMETHEUS, Panel
+from infra.dashboards.variables import Variable
+from infra.rules import Alerting
+
+COLUMNS = 24
+
+
+@dataclass(frozen=True)
+class Source:
+    """What dashboards are made from: the catalog, and the alerts with their thresholds."""
+
+    catalog: Catalog
+    alerting: Alerting
+
+    def limits(
+        self, warning: str | None = None, critical: str | None = None, *, below: bool = False, capability: str = ""
+    ) -> Limits:
+        """Colours from the thresholds of two alerts, by name; see limits.of.
+
+        With `capability`, of the services that have it: for panels that do not name the service.
+        """
+        services = [s.name for s in self.catalog.services if capability in s.capabilities]
+        return limits.of(self.alerting, warning, critical, below=below, services=services)
+
+
+class _Annotation(models.AnnotationQuery):
+    """With the fields of Prometheus' annotations, which the library does not know."""
+
+    def __init__(self, more: dict[str, object], **fields: Any) -> None:
+        super().__init__(**fields)
+        self._more = more
+
+    def to_json(self) -> dict[str, object]:
+        return {**super().to_json(), **self._more}
+
+
+class _AnnotationBuilder(builders.AnnotationQuery):
+    def __init__(self, annotation: _Annotation) -> None:
+        super().__init__()
+        self._internal = annotation
+
+
+def _alerts(services: str) -> _AnnotationBuilder:
+    return _AnnotationBuilder(
+        _Annotation(
+            {"titleFormat": "{{alertname}}", "textFormat": "{{service}}", "tagKeys": "severity,team", "step": "15s"},
+            name="Alerts",
+            datasource=PROMETHEUS,
+            enable=True,
+            hide=False,
+            icon_color=limits.CRITICAL,
+            expr=f'ALERTS{{alertstate="firing", severity=~"critical|warning"{services}}}',
+        )
+    )
+
+
+def _deployments(services: str) -> _AnnotationBuilder:
+    # A version that runs at one step of the graph and did not at the step before; a service's first is none.
+    running = "version:service_build_info:running"
+    chosen = f"{{{services.removeprefix(', ')}}}" if services else ""
+    return _AnnotationBuilder(
+        _Annotation(
+            {"titleFormat": "Deployment", "textFormat": "{{service}} {{version}}", "tagKeys": "team", "step": "300s"},
+            name="Deployments",
+            datasource=PROMETHEUS,
+            enable=True,
+            hide=False,
+            icon_color=limits.NEUTRAL,
+            expr=f"{running}{chosen} unless {running} offset $__interval and on (service) {running} offset $__interval",
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A finished dashboard."""
+
+    uid: str
+    title: str
+    document: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The dashboard as Grafana reads it."""
+        return json.dumps(self.document, indent=1, ensure_ascii=False) + "\n"
+
+
+class Draft:
+    """A dashboard while it is put together, row by row."""
+
+    def __init__(
+        self, uid: str, title: str, description: str, chosen: Sequence[Variable], *, with_logs: bool = False
+    ) -> None:
+        self._uid, self._title = uid, title
+        of_service = ', service=~"$service"' if variables.SERVICE in chosen else ""
+        self._dashboard = (
+            builders.Dashboard(title)
+            .uid(uid)
+            .description(description)
+            .tags([links.TAG])
+            .readonly()
+            .timezone("browser")
+            .time("now-3h", "now")
+            .refresh("30s")
+            .tooltip(models.DashboardCursorSync.CROSSHAIR)
+            .link(links.siblings())
+            .with_variable(variables.environment())
+            .annotation(_alerts(of_service))
+            .annotation(_deployments(of_service))
+        )
+        # Links to logs stand on every dashboard, so each knows the environment's Loki; only those with log
+        # panels show the choice.
+        hidden = models.VariableHide.DONT_HIDE if with_logs else models.VariableHide.HIDE_VARIABLE
+        self._dashboard.with_variable(variables.logs().hide(hidden))
+        for variable in chosen:
+            self._dashboard.with_variable(variable.builder())
+        self._number = 0
+        self._y = 0
+
+    def link(self, link: builders.DashboardLink) -> "Draft":
+        """A link at the top of the page."""
+        self._dashboard.link(link)
+        return self
+
+    def row(self, title: str, *panels: Panel) -> "Draft":
+        """A titled row; panels that do not fit beside each other go below."""
+        self._number += 1
+        header = builders.Row(title).id(self._number).grid_pos(models.GridPos(h=1, w=COLUMNS, x=0, y=self._y))
+        self._dashboard.with_row(header)
+        self._y += 1
+        x = height = 0
+        for panel in panels:
+            self._number += 1
+            size = panel.id(self._number).build().grid_pos
+            if x + size.w > COLUMNS:
+                x, self._y, height = 0, self._y + height, 0
+            panel.grid_pos(models.GridPos(h=size.h, w=size.w, x=x, y=self._y))
+            self._dashboard.with_panel(panel)
+            x, height = x + size.w, max(height, size.h)
+        self._y += height
+        return self
+
+    def page(self) -> Page:
+        """The dashboard as plain data."""
+        document: dict[str, Any] = json.loads(json.dumps(self._dashboard.build(), cls=JSONEncoder))
+        return Page(self._uid, self._title, document)

@@ -1,0 +1,129 @@
+"""Dashboards read back from their JSON, and their queries with the variables filled in as Grafana does it."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+ALL = "$__all"
+_NAMED = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+# What Grafana escapes in a value that a regular expression is made of.
+_SPECIAL = re.compile(r"[\\^$.*+?()\[\]{}|]")
+
+
+@dataclass(frozen=True)
+class PanelQuery:
+    """One query of a panel. `source` is prometheus or loki."""
+
+    expr: str
+    legend: str
+    instant: bool
+    source: str
+
+    def filled(self, values: Mapping[str, str], *, range_seconds: int, step_seconds: int) -> str:
+        """The expression with `values` for its variables; the rate interval is four scrapes of 15 s, or more."""
+        rate = max(step_seconds + 15, 60)
+        built_in = {
+            "__interval": f"{step_seconds}s",
+            "__rate_interval": f"{rate}s",
+            "__range": f"{range_seconds}s",
+        }
+
+        def value(match: re.Match[str]) -> str:
+            name = match[1] or match[2]
+            return {**built_in, **values}.get(name, match[0])
+
+        return _NAMED.sub(value, self.expr)
+
+    def variables(self, known: Iterable[str]) -> list[str]:
+        """Those of the `known` variables that the expression uses."""
+        used = {match[1] or match[2] for match in _NAMED.finditer(self.expr)}
+        return [name for name in known if name in used]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: `document` is its JSON, `queries` what it asks."""
+
+    document: dict[str, Any]
+    queries: tuple[PanelQuery, ...]
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return str(self.document["title"])
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A choice a reader has; `metric` and `label` are where its values come from, `all` what "All" stands for."""
+
+    name: str
+    metric: str
+    label: str
+    all: str
+
+    def values(self, prometheus: str) -> list[str]:
+        """The values there are now in the Prometheus at this address."""
+        answer = requests.get(
+            f"{prometheus}/api/v1/label/{self.label}/values", params={"match[]": self.metric}, timeout=10
+        ).json()
+        if answer["status"] != "success":
+            raise ValueError(f"{prometheus}: label_values({self.metric}, {self.label}): {answer['error']}")
+        return list(answer["data"])
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One dashboard, read from `document`."""
+
+    document: dict[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """The name in its address."""
+        return str(self.document["uid"])
+
+    @property
+    def panels(self) -> list[Panel]:
+        """Its panels without the row headings, in the order of reading."""
+        return [Panel(p, tuple(_queries(p))) for p in self.document["panels"] if p["type"] != "row"]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Its variables whose values come from a query."""
+        return [_variable(v) for v in self.document["templating"]["list"] if v["type"] == "query"]
+
+    def choices(self, query: PanelQuery, values: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+        """Every choice a reader can make that matters to the query: each value, and "All", of each variable."""
+        names = query.variables(v.name for v in self.variables)
+        every = {v.name: v.all for v in self.variables}
+        options = [[(name, every[name]), *((name, escaped(value)) for value in values[name])] for name in names]
+        for chosen in itertools.product(*options):
+            yield dict(chosen)
+
+    def everything(self) -> dict[str, str]:
+        """The choice of "All" for each variable."""
+        return {v.name: v.all for v in self.variables}
+
+
+def escaped(value: str) -> str:
+    """A chosen value as it stands in a regular expression inside a PromQL string."""
+    return _SPECIAL.sub(lambda match: "\\\\" + match[0], value)
+
+
+def _queries(panel: dict[str, Any]) -> Iterator[PanelQuery]:
+    for target in panel.get("targets", []):
+        yield PanelQuery(
+            target["expr"], target.get("legendFormat", ""), bool(target.get("instant")), target["datasource"]["type"]
+        )
+
+
+def _variable(document: dict[str, Any]) -> Variable:
+    match = re.fullmatch(r"label_values\((.*), *(\w+)\)", document["query"]["query"], re.DOTALL)
+    if match is None:
+        raise ValueError(f"variable {document['name']}: its query is not label_values(metric, label)")
+    return Variable(document["name"], match[1], match[2], document["allValue"])
