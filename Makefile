@@ -7,7 +7,7 @@ OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status images render test test-unit test-rules test-alerting test-stack quiet-week storm record-metrics \
-  lint format lock bench
+  lint format lock bench dashboards-page
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -55,6 +55,9 @@ storm: $(VENV) ## lose 200 services, a host, a database, the network, and count 
 record-metrics: $(VENV) ## record what the exporters of the running stack expose, for the tests of the rules
 	@$(OPERATE) record-metrics
 
+dashboards-page: $(VENV) ## the dashboards as one HTML page, without a Grafana; SNAPSHOT=file draws saved answers
+	@$(OPERATE) dashboards-page $(if $(SNAPSHOT),--snapshot $(SNAPSHOT))
+
 lint: $(VENV) ## ruff, mypy, yamllint, and each tool's own checker over its configuration
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
@@ -71,5 +74,5 @@ lock: $(VENV) ## pin every dependency anew, with hashes
 	@.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 simulator/requirements.in --output-file simulator/requirements.txt
 
-bench: $(VENV) ## start-up times, memory and idle load of the stack, as figures
+bench: $(VENV) ## start-up times, memory and idle load of the stack, and the speed of its dashboards, as figures
 	@$(OPERATE) bench

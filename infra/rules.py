@@ -25,6 +25,18 @@ SEVERITIES = ("critical", "warning", "info", "none")
 ANNOTATIONS = {"summary", "description", "dashboard"}
 EVERY = "*"
 
+# An alert's link chooses on the dashboard what the alert is about, by the variables of
+# infra/dashboards/variables.py. Nothing is chosen that the variable does not offer, which would empty the page:
+# `service` and `instance` only of the catalog's services, the ones that have a tier.
+_CHOSEN = (
+    "{{ with $labels.tier }}&var-service={{ $labels.service | urlquery }}"
+    "{{ with $labels.instance }}&var-instance={{ . | urlquery }}{{ end }}{{ end }}"
+    '{{ if eq $labels.job "node" }}&var-host={{ $labels.instance | urlquery }}{{ end }}'
+    '{{ if eq $labels.job "postgres" }}&var-server={{ $labels.instance | urlquery }}{{ end }}'
+    '{{ range $name, $value := $labels }}{{ if match "^(queue|market|asset|chain)$" $name }}'
+    "&var-{{ $name }}={{ $value | urlquery }}{{ end }}{{ end }}"
+)
+
 Rule = dict[str, Any]
 Document = dict[str, Any]
 
@@ -84,6 +96,7 @@ def deployed(stack: Stack, workloads: Sequence[Workload]) -> dict[str, Document]
     generated = {
         "catalog.yml": {"groups": [{"name": name, "rules": rules} for name, rules in groups.items()]},
         "metrics.yml": {"groups": [{"name": "metrics", "rules": missing}]},
+        "places.yml": {"groups": [{"name": "places", "interval": "1m", "rules": list(_places(alerting, missing))}]},
     }
     links = _Links(stack)
     files: dict[str, Document] = {}
@@ -128,6 +141,15 @@ def _muted_rules(stack: Stack, alerting: Alerting) -> Iterator[Rule]:
                 yield {"record": "catalog:alert:muted", "expr": "vector(1)", "labels": labels}
 
 
+def _places(alerting: Alerting, more: list[Rule]) -> Iterator[Rule]:
+    """catalog:alert:dashboard, by which a table of alerts leads to what explains them."""
+    rules = [rule for _, rule in alerting.alerts] + more
+    places = {rule["alert"]: rule["annotations"]["dashboard"] for rule in rules}
+    for alert, uid in sorted(places.items()):
+        labels = {"alert": alert, "dashboard": uid}
+        yield {"record": "catalog:alert:dashboard", "expr": "vector(1)", "labels": labels}
+
+
 def _team(stack: Stack, service: str) -> str:
     catalog = stack.catalog
     if service in catalog.by_name:
@@ -162,7 +184,7 @@ class _Links:
         uid = annotations.pop("dashboard")
         grafana = self.stack.link(self.stack.settings.grafana_port)
         annotations["runbook_url"] = f"{self.stack.settings.runbook_url}/{rule['alert']}.md"
-        annotations["dashboard_url"] = f"{grafana}/d/{uid}?var-service={{{{ $labels.service }}}}"
+        annotations["dashboard_url"] = f"{grafana}/d/{uid}?orgId=1{_CHOSEN}"
         return {**rule, "annotations": annotations}
 
 

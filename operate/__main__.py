@@ -6,6 +6,7 @@ import sys
 from infra import assembly, checks, secretfiles, stack
 from infra.errors import InputError
 from operate import bench, checkers, deploy, engine, images, preflight, quiet_week, record, status
+from operate.dashboards import picture
 from operate.progress import loud
 
 
@@ -72,6 +73,7 @@ COMMANDS = {
     "bench": bench.run,
     "quiet-week": quiet_week.run,
     "record-metrics": record.run,
+    "dashboards-page": picture.run,
 }
 
 
@@ -85,6 +87,10 @@ def main() -> int:
         command.set_defaults(run=function)
         if function is quiet_week.run:
             quiet_week.arguments(command)
+        if function is bench.run:
+            bench.arguments(command)
+        if function is picture.run:
+            picture.arguments(command)
         if function is down:
             command.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
     arguments = parser.parse_args()

@@ -1,14 +1,14 @@
 """Is the exchange healthy? The page to open first; everything else is a link away."""
 
-from infra.dashboards import links, variables
-from infra.dashboards.limits import NONE_EXPECTED, Limits
-from infra.dashboards.page import Draft, Page, Source
-from infra.dashboards.panels import Column, Panel, Query, graph, log_graph, number, rows, states, worst
-from infra.dashboards.units import COUNT, DAYS, FINE_RATIO, FINE_SECONDS, REQUESTS, STATE, TIMES
+from infra.dashboards.kit import links, variables
+from infra.dashboards.kit.frame import UP, Panel, Query
+from infra.dashboards.kit.limits import NONE_EXPECTED, SOME_EXPECTED, Limits
+from infra.dashboards.kit.page import Draft, Page, Source
+from infra.dashboards.kit.panels import graph, log_graph, number, states, worst
+from infra.dashboards.kit.tables import Column, rows
+from infra.dashboards.kit.units import COUNT, DAYS, FINE_RATIO, FINE_SECONDS, PER_SECOND, REQUESTS, STATE, TIMES
 
 OF_SERVICE = 'service=~"$service"'
-UP = {0: "down", 1: "up"}
-UP_LIMITS = Limits(critical=1, below=True)
 
 
 def build(source: Source) -> Page:
@@ -22,9 +22,9 @@ def build(source: Source) -> Page:
     )
     draft.row("Is the exchange healthy?", *_answer(source))
     draft.row("Which service is not?", _services(source), _history())
-    draft.row("What do they stand on?", _dependencies(), _certificates(source), _chains(source))
+    draft.row("What do they stand on?", _dependencies(), _certificates(source), *_chains(source))
     draft.row("Golden signals", *_signals(source))
-    draft.row("What changed, and what the logs say", *_detail())
+    draft.row("What changed, and what the logs say", *_detail(source))
     return draft.page()
 
 
@@ -98,7 +98,7 @@ def _services(source: Source) -> Panel:
                 "State",
                 f"max by (service) (0 * service:down{{{OF_SERVICE}}} or catalog:service:expected{{{OF_SERVICE}}})",
                 STATE,
-                UP_LIMITS,
+                SOME_EXPECTED,
                 UP,
             ),
             Column("Requests", f"sum by (service) (job:http_requests_per_second{{{OF_SERVICE}}})", REQUESTS),
@@ -124,11 +124,13 @@ def _services(source: Source) -> Panel:
                 "Budget burn",
                 f"max by (service) (service:error_budget:burn_rate1h{{{OF_SERVICE}}})",
                 TIMES,
-                source.limits("ErrorBudgetBurn", "ErrorBudgetBurnFast"),
+                source.limits(None, "ErrorBudgetBurnFast"),
             ),
             Column(
                 "Alerts",
-                f'count by (service) (ALERTS{{alertstate="firing", severity=~"critical|warning", {OF_SERVICE}}})',
+                f'count by (service) (ALERTS{{alertstate="firing", severity=~"critical|warning", {OF_SERVICE}}}'
+                " and on (service) catalog:service:expected)"
+                f" or max by (service) (0 * catalog:service:expected{{{OF_SERVICE}}})",
                 COUNT,
                 Limits(warning=1),
             ),
@@ -153,7 +155,7 @@ def _history() -> Panel:
             "{{service}}",
         ),
         texts=UP,
-        limits=UP_LIMITS,
+        limits=SOME_EXPECTED,
         links=[links.to("The service", "app-performance", service="service")],
         what="When each service answered and when it did not.",
         wrong="Services that went down together share a cause; one that comes and goes restarts.",
@@ -168,11 +170,11 @@ def _dependencies() -> Panel:
         "Dependencies",
         ["service", "kind"],
         [
-            Column("State", down, STATE, UP_LIMITS, UP),
+            Column("State", down, STATE, SOME_EXPECTED, UP),
             Column(
                 "Used by",
-                'label_replace(count by (dependency) (catalog:service:depends), "service", "$1", "dependency", "(.+)")'
-                " * on (service) group_left (kind) max by (service, kind) (catalog:dependency:expected)",
+                "max by (service, kind) (catalog:dependency:expected) * on (service) group_left () "
+                'label_replace(count by (dependency) (catalog:service:depends), "service", "$1", "dependency", "(.+)")',
                 COUNT,
             ),
         ],
@@ -198,18 +200,31 @@ def _certificates(source: Source) -> Panel:
     )
 
 
-def _chains(source: Source) -> Panel:
-    return graph(
-        "Chains: blocks behind the independent height",
-        [Query("max by (service, chain) (instance:blockchain_node_height:behind_reference)", "{{service}} {{chain}}")],
-        unit=COUNT,
-        limits=source.limits(None, "BlockchainHeightBehindReference"),
-        minimum=None,
-        links=[links.to("The node", "app-performance", service="service"), links.to_logs()],
-        what="How far each node is behind the height that independent sources know.",
-        wrong="Deposits are not seen: check the node's peers and disk. Far below zero, the reference is stale.",
-        width=12,
-    )
+def _chains(source: Source) -> list[Panel]:
+    behind = "max by (service, chain) (instance:blockchain_node_height:behind_reference)"
+    to_node = [links.to("The node", "app-performance", service="service"), links.to_logs()]
+    return [
+        graph(
+            "Chains: blocks behind the independent height",
+            [Query(behind, "{{service}} {{chain}}")],
+            unit=COUNT,
+            limits=source.limits(None, "BlockchainHeightBehindReference"),
+            links=to_node,
+            what="How far each node is behind the height that independent sources know.",
+            wrong="Deposits on the chain are not seen: check the node's peers, its disk and its version.",
+            width=6,
+        ),
+        graph(
+            "Chains: independent height behind the node",
+            [Query(f"0 - {behind}", "{{service}} {{chain}}")],
+            unit=COUNT,
+            limits=source.limits("BlockchainReferenceStale"),
+            links=to_node,
+            what="How far the independent sources are behind the exchange's own node.",
+            wrong="Nobody checks the node meanwhile: see whether blockchain-gateway reaches its sources.",
+            width=6,
+        ),
+    ]
 
 
 def _signals(source: Source) -> list[Panel]:
@@ -247,23 +262,42 @@ def _signals(source: Source) -> list[Panel]:
             unit=FINE_RATIO,
             maximum=1,
             limits=source.limits("HighCPUUsage"),
-            links=[links.to("The host", "infrastructure", instance="instance")],
+            links=[links.to("The host", "infrastructure", host="instance")],
             what="Share of each host's CPUs in use.",
             wrong="Open the host: a runaway process, a job that belongs into the night, or too little capacity.",
         ),
     ]
 
 
-def _detail() -> list[Panel]:
+def _with_version(expr: str) -> str:
+    """A value of a service beside each of its versions."""
+    versions = f"count by (service, version) (service_build_info{{{OF_SERVICE}}})"
+    return f"0 * {versions} + on (service) group_left () {expr}"
+
+
+def _detail(source: Source) -> list[Panel]:
+    restarts = source.limits("ServiceHighRestartRate")
+    restarts_a_day = source.limits("ServiceRestarted")
+    # Absent for what started longer ago.
+    in_hour = (
+        f"(max by (service) (instance:process_restarts:changes1h{{{OF_SERVICE}}})"
+        f" or 0 * max by (service) (catalog:service:expected{{{OF_SERVICE}}}))"
+    )
+    in_day = f"sum by (service) (service:process_restarts:resets1d{{{OF_SERVICE}}})"
     return [
         rows(
-            "Versions running",
+            "Versions and restarts",
             ["service", "version"],
-            [Column("Instances", f"count by (service, version) (service_build_info{{{OF_SERVICE}}})", COUNT)],
+            [
+                Column("Instances", f"count by (service, version) (service_build_info{{{OF_SERVICE}}})", COUNT),
+                Column("Restarts in 1 h", _with_version(in_hour), COUNT, restarts),
+                Column("In a day", _with_version(in_day), COUNT, restarts_a_day),
+            ],
+            sort="In a day",
             links=[links.from_row("Performance of the service", "app-performance", service="Service")],
-            what="Which version runs on how many instances.",
-            wrong="Two versions of one service for long are a deployment that stopped half-way.",
-            width=8,
+            what="Which version runs on how many instances, and how often the service restarted.",
+            wrong="Two versions for long are a deployment that stopped half-way; restarts without one are crashes.",
+            width=12,
         ),
         log_graph(
             "Errors in the logs",
@@ -271,9 +305,9 @@ def _detail() -> list[Panel]:
                 'sum by (service_name) (rate({service_name=~"$service"} | detected_level="error" [5m]))',
                 "{{service_name}}",
             ),
-            unit=REQUESTS,
+            unit=PER_SECOND,
             what="Log lines of level error each second.",
             wrong="Open the service's logs: its own words are the shortest way to the cause.",
-            width=16,
+            width=12,
         ),
     ]

@@ -1,6 +1,5 @@
 """Dashboards read back from their JSON, and their queries with the variables filled in as Grafana does it."""
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ import requests
 
 ALL = "$__all"
 _NAMED = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
-# What Grafana escapes in a value that a regular expression is made of.
-_SPECIAL = re.compile(r"[\\^$.*+?()\[\]{}|]")
+# What Grafana 10.2 escapes in a value that a regular expression is made of; double quotes are not among it.
+_SPECIAL = re.compile(r"[\\^$.*+?()\[\]{}|']")
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class Variable:
     all: str
 
     def values(self, prometheus: str) -> list[str]:
-        """The values there are now in the Prometheus at this address."""
-        answer = requests.get(
-            f"{prometheus}/api/v1/label/{self.label}/values", params={"match[]": self.metric}, timeout=10
-        ).json()
+        """The values there are now in the Prometheus at this address, whatever other variables have chosen."""
+        metric = _NAMED.sub(self.all, self.metric)
+        address = f"{prometheus}/api/v1/label/{self.label}/values"
+        answer = requests.get(address, params={"match[]": metric}, timeout=10).json()
         if answer["status"] != "success":
             raise ValueError(f"{prometheus}: label_values({self.metric}, {self.label}): {answer['error']}")
         return list(answer["data"])
@@ -98,12 +97,12 @@ class Dashboard:
         return [_variable(v) for v in self.document["templating"]["list"] if v["type"] == "query"]
 
     def choices(self, query: PanelQuery, values: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
-        """Every choice a reader can make that matters to the query: each value, and "All", of each variable."""
+        """ "All" of every variable that matters to the query, then each value of each, "All" of the others."""
         names = query.variables(v.name for v in self.variables)
-        every = {v.name: v.all for v in self.variables}
-        options = [[(name, every[name]), *((name, escaped(value)) for value in values[name])] for name in names]
-        for chosen in itertools.product(*options):
-            yield dict(chosen)
+        every = {name: choice for name, choice in self.everything().items() if name in names}
+        yield every
+        for name in names:
+            yield from ({**every, name: escaped(value)} for value in values[name])
 
     def everything(self) -> dict[str, str]:
         """The choice of "All" for each variable."""
@@ -112,7 +111,7 @@ class Dashboard:
 
 def escaped(value: str) -> str:
     """A chosen value as it stands in a regular expression inside a PromQL string."""
-    return _SPECIAL.sub(lambda match: "\\\\" + match[0], value)
+    return _SPECIAL.sub(lambda match: "\\\\" + ("\\\\" if match[0] == "\\" else match[0]), value)
 
 
 def _queries(panel: dict[str, Any]) -> Iterator[PanelQuery]:

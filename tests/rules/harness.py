@@ -28,6 +28,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import yaml
 
@@ -192,6 +193,18 @@ def _service(key: str) -> str:
     return match[1] if match else ""
 
 
+def _chosen(labels: dict[str, str]) -> str:
+    """What the alert's link chooses on its dashboard."""
+    stores = {"node": "host", "postgres": "server"}
+    chosen: dict[str, str] = {}
+    if "tier" in labels:
+        chosen |= {name: labels[name] for name in ("service", "instance") if name in labels}
+    if labels.get("job") in stores:
+        chosen[stores[labels["job"]]] = labels["instance"]
+    chosen |= {name: labels[name] for name in ("asset", "chain", "market", "queue") if name in labels}
+    return "".join(f"&var-{name}={quote_plus(value)}" for name, value in chosen.items())
+
+
 def never(case: Case, name: str, timeline: Timeline) -> dict[str, Any]:
     """A test in which the alert never fires."""
     total = sum(length for _, length in timeline)
@@ -212,6 +225,7 @@ def annotations_of(case: Case, rule: Rule) -> dict[str, str]:
         name: re.sub(r"{{ \$labels\.(\w+) }}", lambda match: case.labels.get(match[1], ""), text)
         for name, text in rule["annotations"].items()
     }
+    spoken["dashboard_url"] = rule["annotations"]["dashboard_url"].partition("{{")[0] + _chosen(case.labels)
     return spoken | {"summary": case.summary} | ({"description": case.description} if case.description else {})
 
 

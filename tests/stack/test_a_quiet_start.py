@@ -5,6 +5,8 @@ import time
 import pytest
 import requests
 
+from infra.dashboards.kit.limits import CRITICAL
+from tests.stack import asking
 from tests.stack.conftest import KEPT, Live, eventually
 
 
@@ -15,6 +17,18 @@ def test_cold_start_sends_no_notification(live: Live) -> None:
     # A digest leaves at its hour of the day whatever happens.
     assert [told for told in live.notifications() if not told["title"].startswith("[DIGEST]")] == []
     assert live.query('ALERTS{alertstate="firing", severity=~"critical|warning"}') == []
+
+
+def test_no_dashboard_opens_with_red(live: Live) -> None:
+    red = [
+        (dashboard.uid, figure)
+        for dashboard in asking.all_of(live)
+        for figure in asking.shown(live, dashboard)
+        if figure.colour == CRITICAL
+        # The machine under the stack may have a full disk of its own.
+        and "docker-host" not in figure.name
+    ]
+    assert red == []
 
 
 def test_the_heart_beats(live: Live) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import requests
 
+from infra.dashboards.kit.limits import CRITICAL
 from operate import containers
 from tests.conftest import Figure
+from tests.stack import asking
 from tests.stack.conftest import STACK, Live, eventually
 
 
@@ -49,6 +51,14 @@ BREAKS = (
     Break("ConfigReloadFailed", "prometheus", "platform", pages=False),
     Break("NotificationsFailing", "alertmanager", "platform"),
 )
+# Faults that the opening row of a dashboard must show at a glance: alert, uid.
+SHOWN = {
+    "ServiceDown": "system-health",
+    "MatchingStalled": "trading-engine",
+    "HotWalletBelowFloor": "business-metrics",
+    "SuspiciousLoginAttempts": "security-anomaly",
+    "RedisMemoryCritical": "database-cache",
+}
 BY_ALERT = {each.alert: each for each in BREAKS}
 
 
@@ -104,6 +114,12 @@ def firing(live: Live, each: Break) -> list[dict[str, str]]:
     return [series["metric"] for series in live.query(f"ALERTS{{{selector}}}")]
 
 
+def red(live: Live, uid: str) -> list[str]:
+    """What the opening row of a dashboard shows in red."""
+    dashboard = next(page for page in asking.all_of(live) if page.uid == uid)
+    return [figure.title for figure in asking.shown(live, dashboard) if figure.colour == CRITICAL]
+
+
 @pytest.mark.parametrize("each", BREAKS, ids=lambda each: each.alert)
 def test_fires_and_reaches_its_team(live: Live, broken: float, each: Break, figure: Figure) -> None:
     fired = eventually(f"{each.alert} fires", lambda: firing(live, each), seconds=360)
@@ -116,6 +132,9 @@ def test_fires_and_reaches_its_team(live: Live, broken: float, each: Break, figu
         assert page["alerts"][0]["team"] == each.team
         assert page["alerts"][0]["severity"] == "critical"
         assert f"/{each.alert}.md" in json.dumps(page["raw"])
+    if each.alert in SHOWN:
+        figure(f"{SHOWN[each.alert]} is red: {', '.join(red(live, SHOWN[each.alert]))}")
+        assert red(live, SHOWN[each.alert])
     if each.fault and each.lasts:
         live.heal("/".join(each.fault))
 

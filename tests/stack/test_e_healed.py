@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from tests.stack.conftest import Live, eventually
-from tests.stack.test_b_faults import BREAKS, Break, firing, told
+from tests.stack.test_b_faults import BREAKS, SHOWN, Break, firing, red, told
 
 
 @pytest.mark.parametrize("each", BREAKS, ids=lambda each: each.alert)
@@ -21,3 +21,10 @@ def test_resolved_once_healed(live: Live, each: Break) -> None:
             seconds=420,
         )
         assert len(over) == 1
+
+
+@pytest.mark.parametrize("uid", SHOWN.values())
+def test_the_opening_row_is_green_again(live: Live, uid: str) -> None:
+    if live.broke_at is None:
+        pytest.skip("nothing was broken in this run")
+    eventually(f"{uid} has nothing red", lambda: not red(live, uid), seconds=120)

@@ -1,15 +1,33 @@
 """Shared by the unit tests: a copy of the descriptions that a test may break, and services on loopback."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from infra import dashboards
 from infra.settings import ROOT
+from infra.stack import load
+from operate.dashboards.reading import Dashboard
+from tests import exposed
+from tests.labels import Reader
 from tests.unit.loopback import LoopThread, Start, loop_thread, services
 
 Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture(scope="session")
+def reader() -> Reader:
+    """Reads expressions against all that stack dev has."""
+    return Reader(exposed.everything())
+
+
+@pytest.fixture(scope="session")
+def boards() -> list[Dashboard]:
+    """Every dashboard of stack dev as Grafana gets it."""
+    return [Dashboard(json.loads(page.text)) for page in dashboards.pages(load("dev"))]
 
 
 @pytest.fixture

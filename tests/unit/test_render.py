@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import assembly, render
+from infra import assembly, dashboards, render
+from infra.components import grafana
 from infra.errors import InputError
 from infra.stack import load
 from infra.targets import compose, docker
@@ -126,10 +127,29 @@ def test_component_without_an_image_is_left_out(project: Path) -> None:
 
 
 def test_two_renders_are_the_same_and_replace_each_other(project: Path) -> None:
-    first = render.write("dev", root=project)[0].read_text()
-    (project / ".render/dev/left-over.yaml").touch()
-    assert render.write("dev", root=project)[0].read_text() == first
-    assert [p.name for p in (project / ".render/dev").iterdir()] == ["compose.yaml"]
+    directory = project / ".render/dev"
+
+    def written() -> dict[str, str]:
+        paths = render.write("dev", root=project)
+        found = {path: path.read_text() for path in directory.rglob("*") if path.is_file()}
+        assert set(paths) == set(found)
+        return {str(path.relative_to(directory)): text for path, text in found.items()}
+
+    first = written()
+    for left_over in ("left-over.yaml", "dashboards/left-over.json"):
+        (directory / left_over).touch()
+    assert written() == first
+    pages = dashboards.pages(load("dev", root=project))
+    assert set(first) == {"compose.yaml", *(f"dashboards/{page.uid}.json" for page in pages)}
+
+
+def test_dashboards_are_rendered_as_grafana_gets_them(project: Path) -> None:
+    render.write("dev", root=project)
+    files = {Path(file.path).name: file.content for file in grafana.build(load("dev", root=project)).config_files}
+    rendered = sorted((project / ".render/dev/dashboards").iterdir())
+    assert rendered
+    for path in rendered:
+        assert path.read_text() == files[path.name]
 
 
 def test_dollars_are_escaped_for_compose(project: Path) -> None:

@@ -10,18 +10,22 @@ class Unit(NamedTuple):
     decimals: int
 
 
-COUNT = Unit("short", 0)
+COUNT = Unit("locale", 0)  # 1,250; "short" would make "1 K" of it
 NUMBER = Unit("short", 2)
 RATIO = Unit("percentunit", 1)  # of 0 to 1
 FINE_RATIO = Unit("percentunit", 2)
 SECONDS = Unit("s", 1)
 FINE_SECONDS = Unit("s", 2)
-DAYS = Unit("d", 0)
+DAYS = Unit("suffix: days", 0)  # "d" turns 90 of them into 13 weeks
 BYTES = Unit("bytes", 1)
 BYTES_PER_SECOND = Unit("Bps", 1)
 REQUESTS = Unit("reqps", 1)
-PER_SECOND = Unit("cps", 2)
-PER_MINUTE = Unit("cpm", 1)
+PER_SECOND = Unit("suffix: /s", 2)
+PER_MINUTE = Unit("suffix: /min", 1)
 TIMES = Unit("x", 1)
-DOLLARS = Unit("currencyUSD", 0)
+DOLLARS = Unit("currencyUSD", 1)
+FINE_DOLLARS = Unit("currencyUSD", 2)  # "$1.25 M"
+BASIS_POINTS = Unit("suffix: bp", 2)
+PER_HOUR = Unit("suffix: /h", 1)
+SMALLEST_UNITS = Unit("none", 6)  # of an asset: the smallest that LedgerDifference tells apart
 STATE = Unit("none", 0)

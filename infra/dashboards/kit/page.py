@@ -10,10 +10,10 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
 from infra.catalog import Catalog
-from infra.dashboards import limits, links, variables
-from infra.dashboards.limits import Limits
-from infra.dashboards.panels import PROMETHEUS, Panel
-from infra.dashboards.variables import Variable
+from infra.dashboards.kit import limits, links, variables
+from infra.dashboards.kit.frame import PROMETHEUS, Panel
+from infra.dashboards.kit.limits import Limits
+from infra.dashboards.kit.variables import Variable
 from infra.rules import Alerting
 
 COLUMNS = 24
@@ -36,6 +36,14 @@ class Source:
         services = [s.name for s in self.catalog.services if capability in s.capabilities]
         return limits.of(self.alerting, warning, critical, below=below, services=services)
 
+    def having(self, *capabilities: str) -> str:
+        """The services that have one of the capabilities, as a regular expression."""
+        return "|".join(s.name for s in self.catalog.services if set(capabilities) & set(s.capabilities))
+
+    def leading_to(self, uid: str) -> str:
+        """The alerts whose dashboard is this one, as a regular expression."""
+        return "|".join(rule["alert"] for _, rule in self.alerting.alerts if rule["annotations"]["dashboard"] == uid)
+
 
 class _Annotation(models.AnnotationQuery):
     """With the fields of Prometheus' annotations, which the library does not know."""
@@ -54,34 +62,40 @@ class _AnnotationBuilder(builders.AnnotationQuery):
         self._internal = annotation
 
 
+def _annotation(name: str, colour: str, expr: str, **more: str) -> _AnnotationBuilder:
+    fields: dict[str, Any] = {"datasource": PROMETHEUS, "enable": True, "hide": False}
+    return _AnnotationBuilder(_Annotation(dict(more), name=name, icon_color=colour, expr=expr, **fields))
+
+
+# Grafana asks for a hundred steps and draws each sample that stands alone, so both marks are samples at the
+# steps at which something began: there, and not one step before.
+
+
 def _alerts(services: str) -> _AnnotationBuilder:
-    return _AnnotationBuilder(
-        _Annotation(
-            {"titleFormat": "{{alertname}}", "textFormat": "{{service}}", "tagKeys": "severity,team", "step": "15s"},
-            name="Alerts",
-            datasource=PROMETHEUS,
-            enable=True,
-            hide=False,
-            icon_color=limits.CRITICAL,
-            expr=f'ALERTS{{alertstate="firing", severity=~"critical|warning"{services}}}',
-        )
+    firing = f'max_over_time(ALERTS{{alertstate="firing", severity=~"critical|warning"{services}}}[$__interval]'
+    return _annotation(
+        "Alerts",
+        limits.CRITICAL,
+        f"{firing}) unless {firing} offset $__interval)",
+        titleFormat="{{alertname}}",
+        textFormat="{{service}}",
+        tagKeys="severity,team",
+        step="15s",
     )
 
 
 def _deployments(services: str) -> _AnnotationBuilder:
-    # A version that runs at one step of the graph and did not at the step before; a service's first is none.
+    # A service's first version is no deployment.
     running = "version:service_build_info:running"
     chosen = f"{{{services.removeprefix(', ')}}}" if services else ""
-    return _AnnotationBuilder(
-        _Annotation(
-            {"titleFormat": "Deployment", "textFormat": "{{service}} {{version}}", "tagKeys": "team", "step": "300s"},
-            name="Deployments",
-            datasource=PROMETHEUS,
-            enable=True,
-            hide=False,
-            icon_color=limits.NEUTRAL,
-            expr=f"{running}{chosen} unless {running} offset $__interval and on (service) {running} offset $__interval",
-        )
+    return _annotation(
+        "Deployments",
+        limits.NEUTRAL,
+        f"{running}{chosen} unless {running} offset $__interval and on (service) {running} offset $__interval",
+        titleFormat="Deployment",
+        textFormat="{{service}} {{version}}",
+        tagKeys="team",
+        step="300s",
     )
 
 
@@ -106,7 +120,7 @@ class Draft:
         self, uid: str, title: str, description: str, chosen: Sequence[Variable], *, with_logs: bool = False
     ) -> None:
         self._uid, self._title = uid, title
-        of_service = ', service=~"$service"' if variables.SERVICE in chosen else ""
+        of_service = ', service=~"$service"' if any(v.name == variables.SERVICE.name for v in chosen) else ""
         self._dashboard = (
             builders.Dashboard(title)
             .uid(uid)

@@ -1,9 +1,9 @@
 """Colours of panels, from the very thresholds the alerts compare with."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
 from infra.rules import EVERY, Alerting
@@ -28,6 +28,11 @@ class Limits:
     below: bool = False
     special: dict[str, "Limits"] = field(default_factory=dict)
 
+    @property
+    def given(self) -> bool:
+        """Whether there are any."""
+        return self.warning is not None or self.critical is not None
+
     def steps(self) -> list[models.Threshold]:
         """Grafana's steps, the lowest first; each holds from its value on."""
         pairs = [(self.warning, WARNING), (self.critical, CRITICAL)]
@@ -43,13 +48,21 @@ class Limits:
             models.Threshold(value, colour) for value, colour in zip([None, *values], [*colours, GOOD], strict=True)
         ]
 
-    def config(self) -> builders.ThresholdsConfig:
-        """The steps as a panel takes them."""
-        return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(self.steps())
+    def lines(self) -> list[models.Threshold]:
+        """The steps for lines drawn at them: each in the colour of what lies beyond it, on whichever side that is."""
+        if not self.below:
+            return self.steps()
+        pairs = [(self.critical, CRITICAL), (self.warning, WARNING)]
+        return [models.Threshold(None, GOOD), *(models.Threshold(v, colour) for v, colour in pairs if v is not None)]
+
+    def colour(self, value: float) -> str:
+        """The colour a value has."""
+        return [step.color for step in self.steps() if step.value is None or step.value <= value][-1]
 
 
 # For values whose alert compares with nothing: something is there, or it is not.
 NONE_EXPECTED = Limits(critical=1)
+SOME_EXPECTED = Limits(critical=1, below=True)
 NOTHING = Limits()
 
 
@@ -79,6 +92,12 @@ def of(
 
     base = one(shown[0] if len(shown) == 1 else EVERY)
     return Limits(base.warning, base.critical, below, {service: one(service) for service in sorted(tuned)})
+
+
+def in_rule(alerting: Alerting, alert: str) -> float:
+    """The number that the rule of an alert compares with last, where its threshold is about something else."""
+    expr = next(str(rule["expr"]) for _, rule in alerting.alerts if rule["alert"] == alert)
+    return float(re.findall(r"[<>]=? *([\d.]+)", expr)[-1])
 
 
 def _threshold(alerting: Alerting, alert: str | None, service: str) -> float | None:
