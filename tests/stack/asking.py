@@ -8,8 +8,8 @@ from typing import Any
 import requests
 
 from infra import dashboards
+from operate.dashboards.drawing import Field
 from operate.dashboards.reading import Dashboard, Panel, PanelQuery
-from operate.dashboards.values import Field
 from tests.stack.conftest import Live
 
 RANGE, STEP = 900, 15  # seconds

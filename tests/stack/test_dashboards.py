@@ -15,7 +15,7 @@ from tests.stack.conftest import STACK, Live, eventually
 
 UIDS = [page.uid for page in dashboards.pages(load(STACK))]
 
-DAY, HOUR = "the stack is not a day old", "the rule wants an hour of history"
+DAY, HOUR = "the stack is not a day old", "rules over hours want some of them"
 QUIET, WELL = "a service that logged none has no line", "nothing fires while all is well"
 
 # Queries that have nothing to show on a healthy stack some minutes old: uid, panel, a part of the query, the reason.
@@ -24,8 +24,11 @@ REASONS = [
     ("app-performance", "Errors in the logs", "detected_level", QUIET),
     ("app-performance", "Warnings and errors", "detected_level", QUIET),
     ("app-performance", "Failed requests by route", "> 0", "a route that fails nothing is none of the ten"),
-    ("app-performance", "Error budgets", "burn_rate3d", HOUR),
-    ("app-performance", "Budget burn over three days", "burn_rate3d", HOUR),
+    ("app-performance", "Slowest P99", "> 0.334", "the alert's floor: of fewer requests the P99 is a single one"),
+    ("app-performance", "Error budgets", "burn_rate", HOUR),
+    ("app-performance", "Budget burn over six hours", "burn_rate", HOUR),
+    ("app-performance", "Budget burn over a day", "burn_rate", HOUR),
+    ("app-performance", "Budget burn over three days", "burn_rate", HOUR),
     ("infrastructure", "Days until full", ":days", "the trend is that of three days"),
     ("infrastructure", "Disks", ":days", "the trend is that of three days"),
     ("infrastructure", "Log lines lost", "rate30m", "the rule wants half an hour of history"),
@@ -35,6 +38,9 @@ REASONS = [
     ("business-metrics", "Daily active users against a week ago", "offset 1w", DAY),
     ("business-metrics", "Net flow", "offset 1d", DAY),
     ("business-metrics", "Volume against earlier", "offset 1", DAY),
+    ("business-metrics", "Identity checks approved", "ratio6h", "of fewer than 30 decisions a ratio says nothing"),
+    ("security-anomaly", "Flood, times the usual", "p90_1d", DAY),
+    ("security-anomaly", "Times the usual", "p90_1d", DAY),
     ("security-anomaly", "Refused by rate limit", "ratio_rate5m", "fewer than one refusal a second is no ratio"),
     ("security-anomaly", "Withdrawn, times the usual", "p90_1d", DAY),
     ("security-anomaly", "Alerts firing", "ALERTS", WELL),

@@ -84,7 +84,7 @@ def page(board: Dashboard) -> Iterator[str]:
     if not document.get("description", "").strip():
         yield "it has no description"
     marks = {each["name"]: each for each in document["annotations"]["list"] if each["enable"]}
-    for name, metric in {"Alerts": "ALERTS{", "Deployments": "version:service_build_info:running"}.items():
+    for name, metric in {"Alerts": "alert:fired:count", "Deployments": "version:service_build_info:deployed"}.items():
         if metric not in marks.get(name, {}).get("expr", ""):
             yield f"its graphs do not mark {name.lower()}"
     ways = [link for link in document["links"] if link["type"] == "dashboards"]

@@ -67,31 +67,27 @@ def _annotation(name: str, colour: str, expr: str, **more: str) -> _AnnotationBu
     return _AnnotationBuilder(_Annotation(dict(more), name=name, icon_color=colour, expr=expr, **fields))
 
 
-# Grafana asks for a hundred steps and draws each sample that stands alone, so both marks are samples at the
-# steps at which something began: there, and not one step before.
+# Grafana asks for a hundred steps and draws each sample that stands alone, so both marks are of series that have a
+# sample when something began and at no other time.
 
 
 def _alerts(services: str) -> _AnnotationBuilder:
-    firing = f'max_over_time(ALERTS{{alertstate="firing", severity=~"critical|warning"{services}}}[$__interval]'
     return _annotation(
         "Alerts",
         limits.CRITICAL,
-        f"{firing}) unless {firing} offset $__interval)",
-        titleFormat="{{alertname}}",
+        f"max_over_time(alert:fired:count{services}[$__interval])",
+        titleFormat="{{noisy}}",
         textFormat="{{service}}",
         tagKeys="severity,team",
-        step="15s",
+        step="60s",
     )
 
 
 def _deployments(services: str) -> _AnnotationBuilder:
-    # A service's first version is no deployment.
-    running = "version:service_build_info:running"
-    chosen = f"{{{services.removeprefix(', ')}}}" if services else ""
     return _annotation(
         "Deployments",
         limits.NEUTRAL,
-        f"{running}{chosen} unless {running} offset $__interval and on (service) {running} offset $__interval",
+        f"max_over_time(version:service_build_info:deployed{services}[$__interval])",
         titleFormat="Deployment",
         textFormat="{{service}} {{version}}",
         tagKeys="team",
@@ -120,7 +116,7 @@ class Draft:
         self, uid: str, title: str, description: str, chosen: Sequence[Variable], *, with_logs: bool = False
     ) -> None:
         self._uid, self._title = uid, title
-        of_service = ', service=~"$service"' if any(v.name == variables.SERVICE.name for v in chosen) else ""
+        of_service = '{service=~"$service"}' if any(v.name == variables.SERVICE.name for v in chosen) else ""
         self._dashboard = (
             builders.Dashboard(title)
             .uid(uid)

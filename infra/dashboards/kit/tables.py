@@ -64,7 +64,10 @@ def rows(
         panel.override_by_name(column.title, _cell(column))
     for label in by:
         # A label that is a number is still a name.
-        shown = [models.DynamicConfigValue("custom.minWidth", 150), models.DynamicConfigValue("unit", "string")]
+        shown = [
+            models.DynamicConfigValue("custom.minWidth", 190 if label == by[0] else 100),
+            models.DynamicConfigValue("unit", "string"),
+        ]
         if links and label == by[0]:
             shown.append(models.DynamicConfigValue("links", [link.to_json() for link in links]))
         panel.override_by_name(_heading(label), shown)
