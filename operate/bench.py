@@ -1,4 +1,4 @@
-"""`make bench`: how long the stack takes to start, what it weighs and what it costs at rest, as figures."""
+"""`make bench`: how long the stack takes to start, what it weighs and costs at rest, how fast its dashboards are."""
 
 import argparse
 import os
@@ -12,12 +12,30 @@ from infra.settings import ROOT
 from infra.stack import Stack, load
 from infra.workload import GIB, MIB
 from operate import containers, deploy
+from operate.dashboards import speed
 from operate.status import query
 
+_PARTS = ("stack", "dashboards")
 
-def run(arguments: argparse.Namespace) -> int:
-    """Measure the stack; it is stopped and started on the way, and left running. Data stays."""
-    stack = load(arguments.stack)
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `bench`."""
+    parser.add_argument(
+        "--only", choices=_PARTS, help="measure one part: dashboards needs no Docker and touches nothing"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure the stack, which is stopped and started on the way and left running, and the dashboards. Data stays."""
+    stack = load(options.stack)
+    if options.only != "dashboards":
+        _stack(stack)
+    if options.only != "stack":
+        speed.run(stack)
+    return 0
+
+
+def _stack(stack: Stack) -> None:
     _command(stack, "up")
     rows = [("render", _seconds(sys.executable, "-m", "infra.render", "--stack", stack.name), "s", "3 s")]
     _command(stack, "down")
@@ -40,7 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"\nengine: {deploy.engine()}, {len(assembly.workloads(stack))} components, {os.cpu_count()} cores")
     for name, value, unit, bound in rows:
         print(f"{name:32} {value:9.2f} {unit:6}{f' (bound {bound})' if bound else ''}")
-    return 0
 
 
 def memory(stack: Stack) -> float:

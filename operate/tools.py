@@ -34,7 +34,7 @@ class BuildError(InputError):
 
 @dataclass(frozen=True)
 class GoTool:
-    """A command of a Go module pinned under images/.
+    """A command of a Go module pinned under images/; `package` may also be a file that is built with its pins.
 
     `version_symbol` is the variable the linker sets to `version`; without it `--version` and the
     build_info metric would be empty. None where the source itself carries the version.
@@ -62,6 +62,7 @@ _ALERTMANAGER = "github.com/prometheus/alertmanager/cmd"
 GO_TOOLS: dict[str, GoTool] = {
     "prometheus": GoTool("prometheus", f"{_PROMETHEUS}/prometheus", _BUILT["prometheus"], _COMMON),
     "promtool": GoTool("prometheus", f"{_PROMETHEUS}/promtool", _BUILT["prometheus"], _COMMON),
+    "blocks": GoTool("prometheus", "../../operate/dashboards/blocks.go", _BUILT["prometheus"], None),
     "alertmanager": GoTool("alertmanager", f"{_ALERTMANAGER}/alertmanager", _BUILT["alertmanager"], _COMMON),
     "amtool": GoTool("alertmanager", f"{_ALERTMANAGER}/amtool", _BUILT["alertmanager"], _COMMON),
     "node_exporter": GoTool(
@@ -135,6 +136,8 @@ def tool_fingerprint(tool: GoTool) -> str:
     """The fingerprint of a Go tool's recipe: its pinned modules, its own sources and its linker flags."""
     folder = ROOT / "images" / tool.module
     sources = [folder / "go.mod", folder / "go.sum", *folder.glob("*.go")]
+    if tool.package.endswith(".go"):
+        sources.append((folder / tool.package).resolve())
     return fingerprint(sources, repr(tool))
 
 

@@ -35,8 +35,8 @@ def build(source: Source) -> Page:
     draft.row("Do withdrawals wait or fail?", *business_metrics_money.waiting(source))
     draft.row("Are wallets full and books right?", *business_metrics_money.holdings(source))
     draft.row("What comes in and goes out?", *business_metrics_money.flows(source))
-    draft.row("What is traded?", *_trading())
-    draft.row("Do customers come, and do they get in?", *business_metrics_customers.coming())
+    draft.row("What is traded?", *_trading(source))
+    draft.row("Do customers come, and do they get in?", *business_metrics_customers.coming(source))
     draft.row("Do identity checks keep up?", *business_metrics_customers.checked(source))
     return draft.page()
 
@@ -121,8 +121,8 @@ def _answer(source: Source) -> list[Panel]:
 
 
 def _today(source: Source) -> list[Panel]:
-    volume = f"sum(sum_over_time(market:trade_volume_usd:rate5m{{{MARKET}}}[1d])) * 60"
-    fees = f"sum(sum_over_time(market:trade_fees_usd:rate5m{{{MARKET}}}[1d])) * 60"
+    volume = f"sum({source.counted('market:trade_volume_usd:rate5m', f'{{{MARKET}}}', '1d')})"
+    fees = f"sum({source.counted('market:trade_fees_usd:rate5m', f'{{{MARKET}}}', '1d')})"
     return [
         number(
             "Daily active users",
@@ -177,13 +177,12 @@ def _today(source: Source) -> list[Panel]:
     ]
 
 
-def _trading() -> list[Panel]:
+def _trading(source: Source) -> list[Panel]:
     volume = f"market:trade_volume_usd:rate5m{{{MARKET}}}"
     total = f"3600 * sum({volume}%s)"
 
-    # A rate recorded each minute, as a number of 24 hours.
     def day(series: str) -> str:
-        return f"60 * sum by (market) (sum_over_time({series}{{{MARKET}}}[1d]))"
+        return f"sum by (market) ({source.counted(series, f'{{{MARKET}}}', '1d')})"
 
     traded, trades = day("market:trade_volume_usd:rate5m"), day("market:trades_executed:rate5m")
     fees = day("market:trade_fees_usd:rate5m")

@@ -10,12 +10,13 @@ TO_ACCOUNTS = [links.to("Registration and sign-in", "auth-registration", account
 _TO_SERVICE = [links.to("The service", "app-performance", service="service"), links.to_logs()]
 
 
-def coming() -> list[Panel]:
+def coming(source: Source) -> list[Panel]:
     """Who comes, against a week ago, and how far those get who register."""
+    started = source.counted("step:auth_registration_steps:rate5m", "", "1d")
     return [
         graph(
             "Daily active users against a week ago",
-            [Query("sum(job:dau:by_minute)", "now"), Query("sum(job:dau:by_minute offset 1w)", "a week ago")],
+            [Query("sum(job:dau:each2m)", "now"), Query("sum(job:dau:each2m offset 1w)", "a week ago")],
             unit=COUNT,
             what="Distinct customers signed in during the day before each moment, now and a week earlier.",
             wrong="A sudden fall is a sign-in that does not work or a deployment that counts differently.",
@@ -23,7 +24,7 @@ def coming() -> list[Panel]:
         ),
         bars(
             "Registrations, last 24 hours",
-            Query("sort_desc(60 * sum by (step) (sum_over_time(step:auth_registration_steps:rate5m[1d])))", "{{step}}"),
+            Query(f"sort_desc(sum by (step) ({started}))", "{{step}}"),
             unit=COUNT,
             links=[links.to("Registration and sign-in", "auth-registration")],
             what="How many started, verified their address and completed their registration.",

@@ -76,7 +76,7 @@ def holdings(source: Source) -> list[Panel]:
         ),
         graph(
             "Hot wallets against their floor",
-            [Query(f"asset:hot_wallet_balance:floor_ratio_by_minute{{{ASSET}}}", BY_ASSET)],
+            [Query(f"asset:hot_wallet_balance:floor_ratio_each2m{{{ASSET}}}", BY_ASSET)],
             unit=RATIO,
             limits=wallet,
             links=TO_WALLET,
@@ -101,9 +101,8 @@ def holdings(source: Source) -> list[Panel]:
 def flows(source: Source) -> list[Panel]:
     """Deposits and withdrawals in number and dollars, and deposits that wait."""
 
-    # A rate recorded each minute, as a number of 24 hours.
     def day(series: str, chosen: str = "") -> str:
-        return f"60 * sum by (asset) (sum_over_time({series}{{{ASSET}{chosen}}}[1d]))"
+        return f"sum by (asset) ({source.counted(series, f'{{{ASSET}{chosen}}}', '1d')})"
 
     paid_in, paid_out = day("asset:deposit_amount_usd:rate5m"), day("asset:withdrawal_amount_usd:rate5m")
     hourly = f"3600 * sum(asset:%s_amount_usd:rate5m{{{ASSET}}})"

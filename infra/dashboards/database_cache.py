@@ -124,7 +124,7 @@ def _stores() -> Panel:
             ),
             Column("Used by", f"{expected} * on (service) group_left () {used}", COUNT),
             Column(
-                "Do not reach it",
+                "Cut off",
                 f"{expected} * on (service) group_left () {unreached} or 0 * {expected}",
                 COUNT,
                 NONE_EXPECTED,

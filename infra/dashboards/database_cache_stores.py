@@ -77,10 +77,10 @@ def _redis_now() -> Panel:
         ["instance"],
         [
             Column("Keys", value("redis_db_keys"), COUNT),
-            Column("With an expiry", value("redis_db_keys_expiring"), COUNT),
+            Column("Expiring", value("redis_db_keys_expiring"), COUNT),
             Column("Clients", value("redis_connected_clients"), COUNT),
             Column(
-                "Refused in a day",
+                "Refused",
                 value("increase(redis_rejected_connections_total[1d])"),
                 COUNT,
                 Limits(warning=1),

@@ -148,7 +148,7 @@ def _compute(source: Source) -> list[Panel]:
     return [
         graph(
             "CPU",
-            [Query(f"instance:node_cpu_used:ratio{{{OF_HOST}}}", "{{instance}}")],
+            [Query(f"instance:node_cpu_used:ratio_by_minute{{{OF_HOST}}}", "{{instance}}")],
             unit=RATIO,
             limits=source.limits("HighCPUUsage"),
             maximum=1,
@@ -168,7 +168,7 @@ def _compute(source: Source) -> list[Panel]:
         ),
         graph(
             "Memory",
-            [Query(f"instance:node_memory_used:ratio{{{OF_HOST}}}", "{{instance}}")],
+            [Query(f"instance:node_memory_used:ratio_by_minute{{{OF_HOST}}}", "{{instance}}")],
             unit=RATIO,
             limits=source.limits("HighMemoryUsage"),
             maximum=1,
@@ -181,7 +181,7 @@ def _compute(source: Source) -> list[Panel]:
 
 
 def _disks(source: Source) -> list[Panel]:
-    free = f"device:node_filesystem_avail:ratio{{{OF_HOST}}}"
+    free = f"device:node_filesystem_avail:ratio_by_minute{{{OF_HOST}}}"
     by = "max by (instance, device)"
     return [
         graph(

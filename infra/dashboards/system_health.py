@@ -258,7 +258,7 @@ def _signals(source: Source) -> list[Panel]:
         ),
         graph(
             "Saturation",
-            [Query("instance:node_cpu_used:ratio", "{{service}} {{instance}}")],
+            [Query("instance:node_cpu_used:ratio_by_minute", "{{service}} {{instance}}")],
             unit=FINE_RATIO,
             maximum=1,
             limits=source.limits("HighCPUUsage"),

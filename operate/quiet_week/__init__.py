@@ -64,12 +64,13 @@ def quiet_week(
         families = targets.families(deployed, wanted)
         with step(f"{hours} hours of {len(wanted)} metrics from {len(deployed.targets)} targets"):
             series, samples = simulation.write(tsdb, week, deployed.facts, families)
-        episodes = simulation.replay_rules(tsdb, week.times, deployed.rules)
+        rules = targets.of_alerts(deployed.rules)
+        episodes = simulation.replay_rules(tsdb, week.times, rules)
         if show:
             _show(tsdb)
     finally:
         shutil.rmtree(folder)
-    return Report(hours, series, samples, len(deployed.rules), tuple(episodes))
+    return Report(hours, series, samples, len(rules), tuple(episodes))
 
 
 def _show(tsdb: Tsdb) -> None:

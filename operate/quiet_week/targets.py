@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,33 @@ def table(facts: Facts, job: str) -> Table:
     return {**every.EVERY, **process, **found}
 
 
+def read_by(expressions: Iterable[str], rules: Sequence[replay.Rule]) -> set[str]:
+    """The names of everything that is read to evaluate expressions, through recording rules."""
+    recorded: dict[str, list[replay.Rule]] = {}
+    for rule in rules:
+        if not rule.alerting:
+            recorded.setdefault(rule.name, []).append(rule)
+    found: set[str] = set()
+    pending = list(expressions)
+    while pending:
+        fresh = promql.names(pending.pop()) - found
+        found |= fresh
+        pending += [rule.expr for name in fresh for rule in recorded.get(name, ())]
+    return found
+
+
+def of_alerts(rules: Sequence[replay.Rule]) -> tuple[replay.Rule, ...]:
+    """Alerting rules and what they read, without what is recorded for dashboards alone."""
+    read = read_by((rule.expr for rule in rules if rule.alerting), rules)
+    return tuple(rule for rule in rules if rule.alerting or rule.name in read)
+
+
 def needed(deployed: Deployment) -> set[str]:
-    """The names of the metrics the rules read, without those that rules record.
+    """The names of the metrics the alerts read, without those that rules record.
 
     Raises InputError naming those that no target of any table shows.
     """
-    read = set().union(*(promql.names(rule.expr) for rule in deployed.rules))
+    read = read_by((rule.expr for rule in deployed.rules if rule.alerting), deployed.rules)
     # A name with a colon is a rule's output, also where the catalog gives no reason to deploy that rule.
     wanted = {name for name in read if ":" not in name} - set(replay.ALERTS)
     jobs = {*_MACHINES, *platform.PLATFORM, *(service.name for service in deployed.facts.catalog.services)}

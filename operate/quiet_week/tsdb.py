@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -70,39 +70,48 @@ class Tsdb:
         if done.returncode:
             raise InputError(f"promtool refuses generated samples: {done.stderr.strip()}; correct operate/quiet_week.")
 
-    @contextmanager
-    def serve(self) -> Iterator[str]:
+    def serve(self) -> AbstractContextManager[str]:
         """Start Prometheus on loopback and give its address; it is stopped on the way out."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        config = self.folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump({"global": {"evaluation_interval": f"{self.interval:g}s"}}))
-        log = self.folder / "prometheus.log"
-        with log.open("a") as output:
-            process = subprocess.Popen(
-                [
-                    self.prometheus,
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={self.data}",
-                    # The week lies at a fixed date of the past.
-                    "--storage.tsdb.retention.time=100y",
-                    f"--web.listen-address={address}",
-                    # Prometheus 2 still sees a sample that is exactly as old as its lookback.
-                    f"--query.lookback-delta={self.lookback * 1000 - 1:.0f}ms",
-                    "--query.timeout=10m",
-                    "--query.max-samples=500000000",
-                    "--log.level=warn",
-                ],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            _wait(process, f"http://{address}/-/ready", log)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(60)
+        lookback = f"--query.lookback-delta={self.lookback * 1000 - 1:.0f}ms"
+        # Prometheus 2 still sees a sample that is exactly as old as its lookback.
+        return serve(self.folder, self.prometheus, self.interval, lookback)
+
+
+@contextmanager
+def serve(folder: Path, prometheus: Path, interval: float, *options: str) -> Iterator[str]:
+    """Start Prometheus on loopback over the blocks in folder/data and give its address; it is stopped on the way out.
+
+    `interval` is the evaluation interval in seconds.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump({"global": {"evaluation_interval": f"{interval:g}s"}}))
+    log = folder / "prometheus.log"
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            [
+                prometheus,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                # What is served lies at a fixed date of the past.
+                "--storage.tsdb.retention.time=100y",
+                f"--web.listen-address={address}",
+                "--query.timeout=10m",
+                "--query.max-samples=500000000",
+                "--log.level=warn",
+                *options,
+            ],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(process, f"http://{address}/-/ready", log)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -114,7 +123,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except requests.ConnectionError:
             pass
         time.sleep(0.1)
-    raise InputError(f"the Prometheus of the replay did not start: {log.read_text().strip()[-500:]}")
+    raise InputError(f"the Prometheus over generated samples did not start: {log.read_text().strip()[-500:]}")
 
 
 def _lines(file: IO[str], labels: Labels, values: Array, stamps: list[str]) -> int:

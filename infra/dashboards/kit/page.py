@@ -44,6 +44,13 @@ class Source:
         """The alerts whose dashboard is this one, as a regular expression."""
         return "|".join(rule["alert"] for _, rule in self.alerting.alerts if rule["annotations"]["dashboard"] == uid)
 
+    def counted(self, record: str, chosen: str, window: str) -> str:
+        """How many of what a series records as a rate there were within a window: its samples times their distance."""
+        groups = (group for document in self.alerting.documents.values() for group in document["groups"])
+        group = next(g for g in groups if any(rule.get("record") == record for rule in g["rules"]))
+        seconds = int(group["interval"][:-1]) * {"s": 1, "m": 60}[group["interval"][-1]]
+        return f"{seconds} * sum_over_time({record}{chosen}[{window}])"
+
 
 class _Annotation(models.AnnotationQuery):
     """With the fields of Prometheus' annotations, which the library does not know."""

@@ -65,7 +65,7 @@ def rows(
     for label in by:
         # A label that is a number is still a name.
         shown = [
-            models.DynamicConfigValue("custom.minWidth", 190 if label == by[0] else 100),
+            models.DynamicConfigValue("custom.minWidth", 100 if label != by[0] else 190 if width >= 12 else 130),
             models.DynamicConfigValue("unit", "string"),
         ]
         if links and label == by[0]:
@@ -81,7 +81,7 @@ def _cell(column: Column) -> list[models.DynamicConfigValue]:
         models.DynamicConfigValue("unit", column.unit.name),
         models.DynamicConfigValue("decimals", column.unit.decimals),
         # Wide enough for its heading.
-        models.DynamicConfigValue("custom.minWidth", 30 + 8 * len(column.title)),
+        models.DynamicConfigValue("custom.minWidth", max(80, 24 + 7 * len(column.title))),
     ]
     if column.limits.given:
         # In a table only what is bad has a ground: a page of green hides the one red cell.
