@@ -132,13 +132,8 @@ def _series(target: dict[str, Any], query: PanelQuery, answer: Answer, title: st
             values = each.get("values") or [each["value"]]
             labels, samples = each["metric"], [(at, float(value)) for at, value in values if value != "NaN"]
         if samples:
-            yield Series(_name(query.legend, labels, title), target["refId"], labels, samples)
-
-
-def _name(legend: str, labels: dict[str, str], title: str) -> str:
-    if legend in ("", "__auto"):
-        return ", ".join(f'{key}="{value}"' for key, value in labels.items() if key != "__name__") or title
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), legend).strip()
+            made_up = ", ".join(f'{key}="{value}"' for key, value in labels.items() if key != "__name__") or title
+            yield Series(query.name(labels) or made_up, target["refId"], labels, samples)
 
 
 def _stat(document: dict[str, Any], series: list[Series], _: Snapshot) -> str:

@@ -37,6 +37,12 @@ class PanelQuery:
 
         return _NAMED.sub(value, self.expr)
 
+    def name(self, labels: Mapping[str, str]) -> str:
+        """What the legend calls a series; empty where it leaves that to Grafana."""
+        return re.sub(
+            r"\{\{\s*(\w+)\s*\}\}", lambda m: labels.get(m[1], ""), self.legend.removeprefix("__auto")
+        ).strip()
+
     def variables(self, known: Iterable[str]) -> list[str]:
         """Those of the `known` variables that the expression uses."""
         used = {match[1] or match[2] for match in _NAMED.finditer(self.expr)}

@@ -1,6 +1,5 @@
 """The dashboards of the live stack, asked as a reader's browser asks them."""
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +56,7 @@ def shown(live: Live, dashboard: Dashboard) -> list[Shown]:
     for panel in opening_row(dashboard):
         for query in panel.queries:
             for series in ask(live, query, dashboard.everything()):
-                name = _name(query.legend, series["metric"])
+                name = query.name(series["metric"])
                 value = float((series.get("value") or series["values"][-1])[1])
                 found.append(Shown(panel.title, name, value, Field(panel.document, name).colour(value)))
     return found
-
-
-def _name(legend: str, labels: dict[str, str]) -> str:
-    # Grafana's word for a legend that it makes up itself.
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), legend.removeprefix("__auto"))
