@@ -63,7 +63,7 @@ def resources(
     Raises InputError for bad input.
     """
     notes = [] if notes is None else notes
-    values = {**settings.stack_file_values(stack, root), **(overrides or {})}
+    values = _values(stack, overrides, root)
     capture = _Capture()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -79,11 +79,15 @@ def resources(
     return sorted(capture.resources, key=lambda r: (r.type, r.name))
 
 
+def _values(stack: str, overrides: dict[str, Any] | None, root: Path) -> dict[str, Any]:
+    return {**settings.stack_file_values(stack, root), **(overrides or {})}
+
+
 def write(
     stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
 ) -> list[Path]:
     """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
-    values = {**settings.stack_file_values(stack, root), **(overrides or {})}
+    values = _values(stack, overrides, root)
     declared = resources(stack, overrides, root, notes)
     document = compose.document(stack, [(r.type, r.name, r.inputs) for r in declared])
     directory = root / ".render" / stack

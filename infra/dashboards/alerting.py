@@ -9,11 +9,11 @@ from infra.dashboards.kit.panels import graph, number, worst
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, NUMBER, RATIO, SECONDS, STATE
 
-OF_TEAM = 'team=~"$team", alertname=~"$alertname"'
+OF_TEAM = f"{variables.TEAM.chosen}, {variables.ALERT.chosen}"
 # The heartbeat always fires.
-CHOSEN = f'severity=~"$severity", {OF_TEAM}, alertname!="Watchdog"'
+CHOSEN = f'{variables.SEVERITY.chosen}, {OF_TEAM}, alertname!="Watchdog"'
 # Counted series name the alert by another label, as a rule that reads them has a name of its own.
-COUNTED = 'severity=~"$severity", team=~"$team", noisy=~"$alertname"'
+COUNTED = f'{variables.SEVERITY.chosen}, {variables.TEAM.chosen}, noisy=~"$alertname"'
 RANKS = {3: "critical", 2: "warning", 1: "info"}
 
 

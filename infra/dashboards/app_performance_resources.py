@@ -1,6 +1,6 @@
 """Of the page about services: their instances, their error budget and their logs."""
 
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import UP, Panel, Query
 from infra.dashboards.kit.limits import SOME_EXPECTED, Limits
 from infra.dashboards.kit.page import Source
@@ -19,8 +19,8 @@ from infra.dashboards.kit.units import (
     TIMES,
 )
 
-OF_SERVICE = 'service=~"$service"'
-OF_INSTANCE = f'{OF_SERVICE}, instance=~"$instance"'
+OF_SERVICE = variables.SERVICE.chosen
+OF_INSTANCE = f"{OF_SERVICE}, {variables.INSTANCE.chosen}"
 # Only services of the catalog have a tier; exporters and the platform are scraped too.
 TARGETS = f'job!="health", tier=~".+", {OF_INSTANCE}'
 

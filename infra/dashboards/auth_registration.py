@@ -8,9 +8,8 @@ from infra.dashboards.kit.page import Draft, Page, Source
 from infra.dashboards.kit.panels import bars, graph, number, worst
 from infra.dashboards.kit.units import COUNT, FINE_RATIO, PER_SECOND, RATIO
 
-CHOSEN = 'service=~"$accounts"'
+CHOSEN = variables.ACCOUNTS.chosen
 
-TO_SERVICE = [links.to("The service", "app-performance", service="service"), links.to_logs()]
 TO_SECURITY = [links.to("Security and anomalies", "security-anomaly", service="service"), links.to_logs()]
 TO_BUSINESS = [links.to("Business metrics", "business-metrics"), links.to_logs()]
 
@@ -60,7 +59,7 @@ def _answer(source: Source, of_service: str) -> list[Panel]:
             unit=COUNT,
             limits=SOME_EXPECTED,
             absent="none usual",
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Successful sign-ins of the last 15 minutes, of the service with the fewest.",
             wrong="At 0 customers are locked out: sign in yourself, then check the latest release and the gateway.",
         ),
@@ -82,7 +81,7 @@ def _answer(source: Source, of_service: str) -> list[Panel]:
             unit=COUNT,
             limits=Limits(warning=1, below=True),
             absent="none usual",
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Registrations finished in the last 20 minutes, of the service with the fewest.",
             wrong="At 0 register yourself: the step at which you get stuck is the one to repair.",
         ),
@@ -95,7 +94,7 @@ def _answer(source: Source, of_service: str) -> list[Panel]:
             unit=RATIO,
             limits=source.limits("RegistrationFailureRateHigh"),
             absent="few to judge",
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of finished registrations that failed over 10 minutes, from 10 registrations on.",
             wrong="Check that mail and SMS arrive, then the validation rules of the latest release.",
         ),
@@ -114,7 +113,7 @@ def _answer(source: Source, of_service: str) -> list[Panel]:
             unit=FINE_RATIO,
             limits=source.limits("HighErrorRateWarning", "HighErrorRate"),
             absent="no traffic",
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Requests answered 5xx over 5 minutes.",
             wrong="Read the log lines at the end; roll back if the errors began with a deployment.",
         ),
@@ -131,7 +130,7 @@ def _usual(source: Source) -> list[Panel]:
             ],
             unit=COUNT,
             limits=source.limits(None, "LoginsStopped", below=True),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Successful sign-ins of 15 minutes, and at this time yesterday or a week ago, the fewer. "
             "None at all pages only while the usual is above the line.",
             wrong="Far below the usual with normal traffic at the gateway: try the sign-in page and a second factor.",
@@ -144,7 +143,7 @@ def _usual(source: Source) -> list[Panel]:
             ],
             unit=COUNT,
             limits=source.limits("RegistrationsStopped", below=True),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Registrations finished in 20 minutes, and at this time yesterday or a week ago, the fewer. "
             "None at all alerts only while the usual is above the line.",
             wrong="Far above the usual without a campaign is bots; far below, see which step loses people.",
@@ -160,7 +159,7 @@ def _registration(source: Source) -> list[Panel]:
             [Query(f"result:auth_registrations:rate5m{{{CHOSEN}}}", "{{service}} {{result}}")],
             unit=PER_SECOND,
             stacked=True,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Registrations that ended a second, over 5 minutes.",
             wrong="Failures that take the place of successes are our fault; failures on top of them are bots.",
         ),
@@ -169,7 +168,7 @@ def _registration(source: Source) -> list[Panel]:
             [Query(f"service:auth_registration_failures:ratio_rate10m{{{CHOSEN}}}", "{{service}}")],
             unit=RATIO,
             limits=source.limits("RegistrationFailureRateHigh"),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of finished registrations that failed over 10 minutes, from 10 registrations on.",
             wrong="A jump at a deployment mark: roll back. Without one: ask the mail and SMS providers.",
         ),
@@ -178,7 +177,7 @@ def _registration(source: Source) -> list[Panel]:
             Query(f"sort_desc({reached}{{{CHOSEN}}})", "{{service}} {{step}}"),
             unit=RATIO,
             maximum=1,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of registrations begun in the last hour that came to each step.",
             wrong="A gap before email_verified: mail does not arrive. A gap after it: the last form or its checks.",
             width=12,
@@ -187,7 +186,7 @@ def _registration(source: Source) -> list[Panel]:
             "Conversion",
             [Query(f'{reached}{{{CHOSEN}, step!="started"}}', "{{service}} {{step}}")],
             unit=RATIO,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of registrations begun that came to each step, over an hour.",
             wrong="Lines that fall together: mail. Only completed falls: look at the deployment it fell with.",
         ),
@@ -220,7 +219,7 @@ def _sign_in(source: Source) -> list[Panel]:
             "Active sessions",
             [Query(f"service:auth_active_sessions:max{{{CHOSEN}}}", "{{service}}")],
             unit=COUNT,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Sessions open now.",
             wrong="A drop to near zero signs everybody out: check the store of sessions (redis) and the signing key.",
             width=8,

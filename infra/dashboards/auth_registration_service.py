@@ -1,14 +1,13 @@
 """The accounts service itself, for its dashboard: golden signals, what it reaches and what it says."""
 
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import Limits
 from infra.dashboards.kit.page import Source
 from infra.dashboards.kit.panels import graph, lines, log_graph, states
 from infra.dashboards.kit.units import BYTES, FINE_RATIO, FINE_SECONDS, NUMBER, PER_SECOND, REQUESTS
 
-CHOSEN = 'service=~"$accounts"'
-TO_SERVICE = [links.to("The service", "app-performance", service="service"), links.to_logs()]
+CHOSEN = variables.ACCOUNTS.chosen
 TO_STORES = [links.to("Databases and caches", "database-cache"), links.to_logs()]
 
 
@@ -19,7 +18,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             "Traffic",
             [Query(f"job:http_requests_per_second{{{of_service}}}", "{{service}}")],
             unit=REQUESTS,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Requests answered a second, over 2 minutes.",
             wrong="A fall while the gateway is busy: the route from it is broken. A rise: see security for who it is.",
             width=8,
@@ -29,7 +28,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             [Query(f"job:http_error_rate{{{of_service}}}", "{{service}}")],
             unit=FINE_RATIO,
             limits=source.limits("HighErrorRateWarning", "HighErrorRate"),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of requests answered 5xx, over 5 minutes.",
             wrong="Compare with the dependencies below and the deployment marks, and roll back what began it.",
             width=8,
@@ -39,7 +38,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             [Query(f"job:http_request_duration_p95{{{of_service}}}", "{{service}} p95")],
             unit=FINE_SECONDS,
             limits=source.limits("APILatencyWarning"),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="What one request in 20 takes longer than, over 5 minutes.",
             wrong="With CPU at its limit, add instances: hashing passwords is work. Without, look at the database.",
             width=8,
@@ -49,7 +48,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             [Query(f"job:http_request_duration_p99{{{of_service}}}", "{{service}} p99")],
             unit=FINE_SECONDS,
             limits=source.limits(None, "APILatencyCritical"),
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="What one request in a hundred takes longer than, over 5 minutes.",
             wrong="P99 alone: locks or a full connection pool; see the database's slow statements.",
             width=8,
@@ -58,7 +57,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             "CPU of the busiest instance",
             [Query(f"service:auth_process_cpu:max_rate5m{{{CHOSEN}}}", "{{service}}")],
             unit=NUMBER,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="CPU cores in use by the process that uses most, over 5 minutes.",
             wrong="With more sign-ins than usual, add instances; with as many, compare versions for a regression.",
             width=8,
@@ -67,7 +66,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
             "Memory of the largest instance",
             [Query(f"service:auth_process_resident_memory_bytes:max{{{CHOSEN}}}", "{{service}}")],
             unit=BYTES,
-            links=TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Resident memory of the process that has most.",
             wrong="A line that climbs for days is a leak: restart the instances one by one and open a ticket.",
             width=8,

@@ -1,8 +1,7 @@
 """How is business? Money first: what it holds and owes, then customers, trades and identity checks."""
 
 from infra.dashboards import business_metrics_customers, business_metrics_money
-from infra.dashboards.business_metrics_customers import TO_ACCOUNTS
-from infra.dashboards.business_metrics_money import ASSET, BY_ASSET, TO_WALLET
+from infra.dashboards.business_metrics_money import ASSET, BY_ASSET
 from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import NONE_EXPECTED
@@ -18,7 +17,7 @@ from infra.dashboards.kit.units import (
     SECONDS,
 )
 
-MARKET = 'market=~"$market"'
+MARKET = variables.MARKET.chosen
 _TO_MARKET = [links.to("The market", "trading-engine", market="market"), links.to_logs()]
 
 
@@ -65,7 +64,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no wallet",
             what="Balance against the floor, of the asset with the least; at 100 % withdrawals stop.",
             wrong="Refill from cold storage, and check that every outflow is a customer's withdrawal.",
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
         ),
         number(
             "Deposits credited twice",
@@ -75,7 +74,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="none",
             what="Deposits credited a second time within an hour, of the asset with most.",
             wrong="Stop withdrawals of the accounts concerned and crediting of the asset: each one is money lost.",
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
         ),
         number(
             "Most withdrawals waiting",
@@ -88,7 +87,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no wallet",
             what="Withdrawals requested and not yet ended, of the asset with most.",
             wrong="Look at the asset's hot wallet, then at its chain's node, then for a stuck signer in the logs.",
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
         ),
         number(
             "Oldest withdrawal of all",
@@ -103,7 +102,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no wallet",
             what="How long the withdrawal has waited that waits longest.",
             wrong="Often one that a person has to release. Else its fee is too low or its wallet is empty.",
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
         ),
         number(
             "Most deposits waiting",
@@ -115,7 +114,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no wallet",
             what="Deposits seen on the chain and not yet credited, of the asset with most.",
             wrong="See whether the chain's node stands still; if it does not, the deposit scanner has stopped.",
-            links=[links.to("Chains", "trading-engine"), *TO_WALLET],
+            links=[links.to("Chains", "trading-engine"), *links.TO_SERVICE],
         ),
     ]
 
@@ -155,7 +154,7 @@ def _today(source: Source) -> list[Panel]:
             absent="no week yet",
             what="Daily active users below those of a week ago, as a share; below zero there are more.",
             wrong="Look for an outage of the day, a holiday, or a sign-in that some customers cannot use.",
-            links=TO_ACCOUNTS,
+            links=links.TO_ACCOUNTS,
         ),
         number(
             "24 h volume",

@@ -6,9 +6,6 @@ from infra.dashboards.kit.page import Source
 from infra.dashboards.kit.panels import bars, graph
 from infra.dashboards.kit.units import COUNT, PER_HOUR, RATIO, SECONDS
 
-TO_ACCOUNTS = [links.to("Registration and sign-in", "auth-registration", accounts="service"), links.to_logs()]
-_TO_SERVICE = [links.to("The service", "app-performance", service="service"), links.to_logs()]
-
 
 def coming(source: Source) -> list[Panel]:
     """Who comes, against a week ago, and how far those get who register."""
@@ -34,7 +31,7 @@ def coming(source: Source) -> list[Panel]:
             "Registrations that get through",
             [Query("avg by (service, step) (step:auth_registration_steps:ratio1h)", "{{step}}")],
             unit=RATIO,
-            links=TO_ACCOUNTS,
+            links=links.TO_ACCOUNTS,
             what="Of those who started, the share that reached each later step, over an hour.",
             wrong="Register yourself, and see whether the mail comes; then look at the latest release.",
             width=8,
@@ -50,7 +47,7 @@ def checked(source: Source) -> list[Panel]:
             [Query("max by (service) (service:kyc_pending:max)", "{{service}}")],
             unit=COUNT,
             limits=source.limits("KYCBacklog", capability="kyc"),
-            links=_TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Applications that wait for a decision.",
             wrong="See whether the provider of checks answers; else it takes more people for manual reviews.",
         ),
@@ -58,7 +55,7 @@ def checked(source: Source) -> list[Panel]:
             "Oldest identity check",
             [Query("max by (service) (service:kyc_oldest_pending_age_seconds:max)", "{{service}}")],
             unit=SECONDS,
-            links=_TO_SERVICE,
+            links=links.TO_SERVICE,
             what="How long the application has waited that waits longest; beyond a day it warns, whatever the number.",
             wrong="Find the application: often the provider never answered and nobody asked again.",
         ),
@@ -78,7 +75,7 @@ def checked(source: Source) -> list[Panel]:
             unit=RATIO,
             maximum=1,
             limits=source.limits("LowKYCApprovalRate", below=True, capability="kyc"),
-            links=_TO_SERVICE,
+            links=links.TO_SERVICE,
             what="Share of decisions that approved, over 6 hours; nothing below 30 decisions.",
             wrong="Compare rejected uploads with the app's last version; many alike from new accounts is an attack.",
         ),

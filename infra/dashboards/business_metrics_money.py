@@ -1,6 +1,6 @@
 """Deposits, withdrawals, hot wallets and the ledger: the rows of the business page about customers' money."""
 
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import Limits
 from infra.dashboards.kit.page import Source
@@ -8,9 +8,8 @@ from infra.dashboards.kit.panels import graph
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, FINE_DOLLARS, NUMBER, RATIO, SECONDS, SMALLEST_UNITS, STATE
 
-ASSET = 'asset=~"$asset"'
+ASSET = variables.ASSET.chosen
 BY_ASSET = "{{asset}}"
-TO_WALLET = [links.to("The service", "app-performance", service="service"), links.to_logs()]
 AGREES = {0: "agree", 1: "differ"}
 
 
@@ -22,7 +21,7 @@ def waiting(source: Source) -> list[Panel]:
             [Query(f"asset:withdrawals_pending:max{{{ASSET}}}", BY_ASSET)],
             unit=COUNT,
             limits=source.limits(None, "PendingWithdrawalsBacklog", capability="wallet"),
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
             what="Withdrawals requested and not yet ended.",
             wrong="One asset: its wallet or its chain. All assets: the signer or its queue; see the service's logs.",
             width=8,
@@ -32,7 +31,7 @@ def waiting(source: Source) -> list[Panel]:
             [Query(f"asset:withdrawal_oldest_pending_age_seconds:max{{{ASSET}}}", BY_ASSET)],
             unit=SECONDS,
             limits=source.limits("OldestWithdrawalAge", capability="wallet"),
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
             what="How long the withdrawal has waited that waits longest.",
             wrong="A straight line is one that nobody touches: release it by hand or raise its fee.",
             width=8,
@@ -42,7 +41,7 @@ def waiting(source: Source) -> list[Panel]:
             [Query(f"asset:withdrawals_failed:ratio30m{{{ASSET}}}", BY_ASSET)],
             unit=RATIO,
             limits=source.limits("HighWithdrawalFailureRate", capability="wallet"),
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
             what="Share of ended withdrawals that failed, over half an hour; it warns from three failures on.",
             wrong="Check the asset's wallet for funds, then the fee against the chain's, then what the node answers.",
             width=8,
@@ -79,7 +78,7 @@ def holdings(source: Source) -> list[Panel]:
             [Query(f"asset:hot_wallet_balance:floor_ratio_each2m{{{ASSET}}}", BY_ASSET)],
             unit=RATIO,
             limits=wallet,
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
             what="Balance for each unit of the floor; withdrawals stop at 100 %.",
             wrong="A step down is one large outflow: check whose it is. A slope is a refill that is due.",
             width=8,
@@ -90,7 +89,7 @@ def holdings(source: Source) -> list[Panel]:
             unit=SMALLEST_UNITS,
             limits=source.limits(None, "LedgerDifference", capability="wallet"),
             minimum=None,
-            links=TO_WALLET,
+            links=links.TO_SERVICE,
             what="Held minus owed, in units of the asset; as far below zero is as bad as above.",
             wrong="Its first moment tells which transfer was booked twice or not at all; look for it in the logs.",
             width=8,
@@ -149,7 +148,7 @@ def flows(source: Source) -> list[Panel]:
             [Query(f"asset:deposits_pending:max{{{ASSET}}}", BY_ASSET)],
             unit=COUNT,
             limits=source.limits("LargePendingDepositsBacklog", capability="wallet"),
-            links=[links.to("Chains", "trading-engine"), *TO_WALLET],
+            links=[links.to("Chains", "trading-engine"), *links.TO_SERVICE],
             what="Deposits seen on the chain and not yet credited.",
             wrong="If the chain's node is behind, that is the cause; else restart the deposit scanner.",
             width=8,

@@ -7,7 +7,7 @@ from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import UP, Panel, Query
 from infra.dashboards.kit.limits import NONE_EXPECTED, SOME_EXPECTED
 from infra.dashboards.kit.page import Draft, Page, Source
-from infra.dashboards.kit.panels import number, worst
+from infra.dashboards.kit.panels import DEPENDENTS, number, worst
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, FINE_RATIO, FINE_SECONDS, RATIO, SECONDS, STATE
 
@@ -106,7 +106,6 @@ def _answer(source: Source) -> list[Panel]:
 
 def _stores() -> Panel:
     expected = "max by (service, kind) (catalog:dependency:expected)"
-    used = 'label_replace(count by (dependency) (catalog:service:depends), "service", "$1", "dependency", "(.+)")'
     unreached = (
         "label_replace(count by (dependency) (min by (dependency, service) (service_dependency_up) == 0),"
         ' "service", "$1", "dependency", "(.+)")'
@@ -122,7 +121,7 @@ def _stores() -> Panel:
                 SOME_EXPECTED,
                 UP,
             ),
-            Column("Used by", f"{expected} * on (service) group_left () {used}", COUNT),
+            Column("Used by", f"{expected} * on (service) group_left () {DEPENDENTS}", COUNT),
             Column(
                 "Cut off",
                 f"{expected} * on (service) group_left () {unreached} or 0 * {expected}",

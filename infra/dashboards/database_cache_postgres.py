@@ -1,6 +1,6 @@
 """The rows about Postgres on the dashboard of databases and caches."""
 
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import UP, Panel, Query
 from infra.dashboards.kit.limits import SOME_EXPECTED, Limits, in_rule
 from infra.dashboards.kit.page import Source
@@ -8,8 +8,8 @@ from infra.dashboards.kit.panels import graph
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import BYTES, COUNT, FINE_RATIO, FINE_SECONDS, PER_MINUTE, PER_SECOND, SECONDS, STATE
 
-SERVER = 'instance=~"$server"'
-IN_DATABASE = f'{SERVER}, datname=~"$database", datname!~"template.*"'
+SERVER = variables.DATABASE_SERVER.chosen
+IN_DATABASE = f'{SERVER}, {variables.DATABASE.chosen}, datname!~"template.*"'
 ROLES = {0: "primary", 1: "replica"}
 TO_SERVER = (links.to_logs("${__field.labels.instance}"), links.to("Hosts", "infrastructure"))
 TO_SERVER_FROM_ROW = (links.to_logs("${__data.fields.Instance}"), links.from_row("Hosts", "infrastructure"))

@@ -1,7 +1,7 @@
 """The rows about Redis and RabbitMQ on the dashboard of databases and caches."""
 
 from infra.dashboards.database_cache_postgres import TO_SERVER
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import NONE_EXPECTED, Limits
 from infra.dashboards.kit.page import Source
@@ -9,7 +9,7 @@ from infra.dashboards.kit.panels import graph, states
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, PER_SECOND, RATIO
 
-OF_QUEUE = 'queue=~"$queue"'
+OF_QUEUE = variables.QUEUE.chosen
 
 
 def redis(source: Source) -> list[Panel]:

@@ -19,7 +19,7 @@ from infra.dashboards.kit.units import (
     STATE,
 )
 
-OF_HOST = 'instance=~"$host"'
+OF_HOST = variables.HOST.chosen
 _THIS_HOST = [links.to("Only this host", "infrastructure", host="instance")]
 
 

@@ -4,11 +4,13 @@ from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import UP, Panel, Query
 from infra.dashboards.kit.limits import NONE_EXPECTED, SOME_EXPECTED, Limits
 from infra.dashboards.kit.page import Draft, Page, Source
-from infra.dashboards.kit.panels import graph, log_graph, number, states, worst
+from infra.dashboards.kit.panels import DEPENDENTS, graph, log_graph, number, states, worst
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, DAYS, FINE_RATIO, FINE_SECONDS, PER_SECOND, REQUESTS, STATE, TIMES
 
-OF_SERVICE = 'service=~"$service"'
+OF_SERVICE = variables.SERVICE.chosen
+# 1, or 0 of a service that is down.
+_STATE = f"max by (service) (0 * service:down{{{OF_SERVICE}}} or catalog:service:expected{{{OF_SERVICE}}})"
 
 
 def build(source: Source) -> Page:
@@ -74,7 +76,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no traffic",
             what="Requests answered 5xx over 5 minutes, of the service nearest to its limit.",
             wrong="Open the service: errors by route say what fails, its dependencies say why.",
-            links=[links.to("The service", "app-performance", service="service"), links.to_logs()],
+            links=links.TO_SERVICE,
         ),
         number(
             "Slowest P99",
@@ -84,7 +86,7 @@ def _answer(source: Source) -> list[Panel]:
             absent="no traffic",
             what="What one request in a hundred takes longer than, of the service nearest to its limit.",
             wrong="Open the service: look at latency by route, then at its database and host.",
-            links=[links.to("The service", "app-performance", service="service"), links.to_logs()],
+            links=links.TO_SERVICE,
         ),
     ]
 
@@ -96,7 +98,7 @@ def _services(source: Source) -> Panel:
         [
             Column(
                 "State",
-                f"max by (service) (0 * service:down{{{OF_SERVICE}}} or catalog:service:expected{{{OF_SERVICE}}})",
+                _STATE,
                 STATE,
                 SOME_EXPECTED,
                 UP,
@@ -151,7 +153,7 @@ def _history() -> Panel:
     return states(
         "Up and down",
         Query(
-            f"max by (service) (0 * service:down{{{OF_SERVICE}}} or catalog:service:expected{{{OF_SERVICE}}})",
+            _STATE,
             "{{service}}",
         ),
         texts=UP,
@@ -173,8 +175,7 @@ def _dependencies() -> Panel:
             Column("State", down, STATE, SOME_EXPECTED, UP),
             Column(
                 "Used by",
-                "max by (service, kind) (catalog:dependency:expected) * on (service) group_left () "
-                'label_replace(count by (dependency) (catalog:service:depends), "service", "$1", "dependency", "(.+)")',
+                "max by (service, kind) (catalog:dependency:expected) * on (service) group_left () " + DEPENDENTS,
                 COUNT,
             ),
         ],
@@ -228,13 +229,12 @@ def _chains(source: Source) -> list[Panel]:
 
 
 def _signals(source: Source) -> list[Panel]:
-    to_service = [links.to("The service", "app-performance", service="service"), links.to_logs()]
     return [
         graph(
             "Traffic",
             [Query(f"sum by (service) (job:http_requests_per_second{{{OF_SERVICE}}})", "{{service}}")],
             unit=REQUESTS,
-            links=to_service,
+            links=links.TO_SERVICE,
             what="Requests answered each second.",
             wrong="A sudden fall means that customers do not get through; a sudden rise, a flood or a retry storm.",
         ),
@@ -243,7 +243,7 @@ def _signals(source: Source) -> list[Panel]:
             [Query(f"max by (service) (job:http_error_rate{{{OF_SERVICE}}})", "{{service}}")],
             unit=FINE_RATIO,
             limits=source.limits("HighErrorRateWarning", "HighErrorRate"),
-            links=to_service,
+            links=links.TO_SERVICE,
             what="Share of requests answered 5xx, over 5 minutes.",
             wrong="Compare with the deployments marked on the graph, then open the service.",
         ),
@@ -252,7 +252,7 @@ def _signals(source: Source) -> list[Panel]:
             [Query(f"max by (service) (job:http_request_duration_p99{{{OF_SERVICE}}})", "{{service}}")],
             unit=FINE_SECONDS,
             limits=source.limits(None, "APILatencyCritical"),
-            links=to_service,
+            links=links.TO_SERVICE,
             what="What one request in a hundred takes longer than (P99), over 5 minutes.",
             wrong="If all services slow down together, look at what they share: database, host, network.",
         ),

@@ -13,7 +13,6 @@ from infra.dashboards.trading_engine_surroundings import MARKET, TO_MARKET
 # What market:matching_engine:state stands for; a market without orders is as it should be.
 MATCHING = {0: "stands still", 1: "no orders", 2: "matches"}
 _BY_MARKET = "{{market}}"
-_TO_SERVICE = [links.to("The service", "app-performance", service="service"), links.to_logs()]
 
 
 def build(source: Source) -> Page:
@@ -52,7 +51,7 @@ def _answer(source: Source) -> list[Panel]:
             texts=UP,
             what="Whether the matching engine answers on any instance.",
             wrong="Nothing is traded. Look at its logs for the crash, then at its host and data stores further down.",
-            links=_TO_SERVICE,
+            links=links.TO_SERVICE,
         ),
         number(
             "Markets that stand still",

@@ -1,6 +1,6 @@
 """What lies around the matching engine: market data behind it, host and broker below it, chains beside it."""
 
-from infra.dashboards.kit import links
+from infra.dashboards.kit import links, variables
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import SOME_EXPECTED
 from infra.dashboards.kit.page import Source
@@ -8,8 +8,8 @@ from infra.dashboards.kit.panels import graph, states
 from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, RATIO, SECONDS
 
-MARKET = 'market=~"$market"'
-CHAIN = 'chain=~"$chain"'
+MARKET = variables.MARKET.chosen
+CHAIN = variables.CHAIN.chosen
 REACHED = {0: "out of reach", 1: "reached"}
 TO_MARKET = [links.to("Only this market", "trading-engine", market="market"), links.to_logs()]
 _TO_NODE = [links.to("The node", "app-performance", service="service"), links.to_logs()]

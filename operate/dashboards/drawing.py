@@ -18,7 +18,6 @@ Answer = Any
 
 # Grafana's name of a unit: what it is written in, as size and name, the smallest first.
 _UNITS: dict[str, list[tuple[float, str]]] = {
-    "percent": [(1, "%")],
     "percentunit": [(0.01, "%")],
     "s": [(1e-6, " µs"), (1e-3, " ms"), (1, " s"), (60, " min"), (3600, " hours"), (86400, " days")],
     "bytes": [(1024.0**n, f" {prefix}B") for n, prefix in enumerate(("", "Ki", "Mi", "Gi", "Ti"))],

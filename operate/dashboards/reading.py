@@ -7,7 +7,6 @@ from typing import Any
 
 import requests
 
-ALL = "$__all"
 _NAMED = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 # What Grafana 10.2 escapes in a value that a regular expression is made of; double quotes are not among it.
 _SPECIAL = re.compile(r"[\\^$.*+?()\[\]{}|']")

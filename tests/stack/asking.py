@@ -1,5 +1,6 @@
 """The dashboards of the live stack, asked as a reader's browser asks them."""
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from tests.stack.conftest import Live
 RANGE, STEP = 900, 15  # seconds
 
 
+@functools.cache
 def all_of(live: Live) -> list[Dashboard]:
     """Every dashboard of the stack."""
     return [Dashboard(page.document) for page in dashboards.pages(live.stack)]

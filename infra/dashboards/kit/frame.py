@@ -63,7 +63,7 @@ def dress(
     panel.color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
     panel.thresholds(absolute(limits.steps() if limits.given else [models.Threshold(None, NEUTRAL)]))
     for service, special in limits.special.items():
-        steps = {"mode": "absolute", "steps": [step.to_json() for step in special.steps()]}
+        steps = absolute(special.steps()).build()
         panel.override_by_regexp(f"/^{service}( |$)/", [models.DynamicConfigValue("thresholds", steps)])
     panel.data_links(list(links))
 
@@ -75,16 +75,21 @@ def words(panel: Panel, texts: dict[int, str] | None, limits: Limits, absent: st
     """
     mappings: list[Any] = []
     if texts:
-        results = {
-            str(value): models.ValueMappingResult(text=text, index=place, color=limits.colour(value))
-            for place, (value, text) in enumerate(texts.items())
-        }
-        mappings.append(models.ValueMap(results))
+        mappings.append(named(texts, limits))
     if absent:
         result = models.ValueMappingResult(text=absent, index=len(texts or ()), color=NEUTRAL)
         special = models.DashboardSpecialValueMapOptions(models.SpecialValueMatch.NULL_AND_NAN, result)
         mappings.append(models.SpecialValueMap(special))
     panel.mappings(mappings)
+
+
+def named(texts: dict[int, str], limits: Limits | None = None) -> models.ValueMap:
+    """Words by value, in the colours of `limits` or in none."""
+    results = {
+        str(value): models.ValueMappingResult(text=text, index=place, color=limits.colour(value) if limits else None)
+        for place, (value, text) in enumerate(texts.items())
+    }
+    return models.ValueMap(results)
 
 
 def absolute(steps: list[models.Threshold]) -> builders.ThresholdsConfig:

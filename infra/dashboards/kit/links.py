@@ -53,6 +53,11 @@ def explore(expr: str) -> str:
     return "/explore?left=" + quote(json.dumps(state, separators=(",", ":")), safe="${}:.,_")
 
 
+# From a value of a service to how it performs, and to its log lines; and the same for an accounts service.
+TO_SERVICE = (to("The service", "app-performance", service="service"), to_logs())
+TO_ACCOUNTS = (to("Registration and sign-in", "auth-registration", accounts="service"), to_logs())
+
+
 def siblings() -> builders.DashboardLink:
     """The other dashboards, from the top of each."""
     return (
@@ -65,20 +70,4 @@ def siblings() -> builders.DashboardLink:
         .target_blank(False)
         .include_vars(True)
         .keep_time(True)
-    )
-
-
-def page(title: str, url: str, tooltip: str) -> builders.DashboardLink:
-    """A link at the top of a dashboard to an address of its own."""
-    return (
-        builders.DashboardLink(title)
-        .type(models.DashboardLinkType.LINK)
-        .icon("doc")
-        .url(url)
-        .tooltip(tooltip)
-        .tags([])
-        .as_dropdown(False)
-        .target_blank(True)
-        .include_vars(False)
-        .keep_time(False)
     )

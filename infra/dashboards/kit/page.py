@@ -148,11 +148,6 @@ class Draft:
         self._number = 0
         self._y = 0
 
-    def link(self, link: builders.DashboardLink) -> "Draft":
-        """A link at the top of the page."""
-        self._dashboard.link(link)
-        return self
-
     def row(self, title: str, *panels: Panel) -> "Draft":
         """A titled row; panels that do not fit beside each other go below."""
         self._number += 1

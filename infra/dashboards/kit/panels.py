@@ -20,6 +20,9 @@ from infra.dashboards.kit.units import COUNT, Unit
 # longer one is shown as the gap it is.
 _BRIDGED_GAP = 90_000
 
+# How many services depend on each dependency, whose name is the label service.
+DEPENDENTS = 'label_replace(count by (dependency) (catalog:service:depends), "service", "$1", "dependency", "(.+)")'
+
 
 def worst(expr: str, alert: str, *, below: bool = False) -> str:
     """The one series of `expr` that is nearest to its own service's threshold, or furthest beyond it."""

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from infra.dashboards.kit import limits as colours
-from infra.dashboards.kit.frame import Links, Panel, Query, dress, letter, targets
+from infra.dashboards.kit.frame import Links, Panel, Query, absolute, dress, letter, named, targets
 from infra.dashboards.kit.limits import NOTHING, Limits
 from infra.dashboards.kit.units import COUNT, Unit
 
@@ -85,18 +85,16 @@ def _cell(column: Column) -> list[models.DynamicConfigValue]:
     ]
     if column.limits.given:
         # In a table only what is bad has a ground: a page of green hides the one red cell.
-        plain = [
-            {**s.to_json(), "color": "transparent"} if s.color == colours.GOOD else s.to_json()
-            for s in column.limits.steps()
+        steps = [
+            models.Threshold(step.value, "transparent" if step.color == colours.GOOD else step.color)
+            for step in column.limits.steps()
         ]
-        steps = {"mode": "absolute", "steps": plain}
-        properties.append(models.DynamicConfigValue("thresholds", steps))
+        properties.append(models.DynamicConfigValue("thresholds", absolute(steps).build()))
         properties.append(
             models.DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"})
         )
     if column.texts:
-        shown = {str(value): {"text": text, "index": place} for place, (value, text) in enumerate(column.texts.items())}
-        properties.append(models.DynamicConfigValue("mappings", [{"type": "value", "options": shown}]))
+        properties.append(models.DynamicConfigValue("mappings", [named(column.texts)]))
     return properties
 
 

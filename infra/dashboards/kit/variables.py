@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
+from infra.dashboards.kit.frame import PROMETHEUS
+
 ALL = ".+"
 
 
@@ -22,6 +24,11 @@ class Variable:
     label: str
     description: str
 
+    @property
+    def chosen(self) -> str:
+        """The matcher that selects the series of what is chosen."""
+        return f'{self.label}=~"${self.name}"'
+
     def builder(self) -> builders.QueryVariable:
         """The variable as Grafana takes it; several values may be chosen."""
         query = f"label_values({self.metric}, {self.label})"
@@ -29,7 +36,7 @@ class Variable:
             builders.QueryVariable(self.name)
             .label(self.title)
             .description(self.description)
-            .datasource(models.DataSourceRef("prometheus", "${environment}"))
+            .datasource(PROMETHEUS)
             .query({"query": query, "refId": self.name})
             .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
             .sort(models.VariableSort.ALPHABETICAL_ASC)
