@@ -47,7 +47,7 @@ def build(source: Source) -> Page:
     draft.row("Where do newcomers get lost?", *_registration(source))
     draft.row("Why are sign-ins refused, and who is here?", *_sign_in(source))
     draft.row("How does the service itself do?", *auth_registration_service.signals(source, of_service))
-    draft.row("What does it reach, and what does it say?", *auth_registration_service.detail(accounts))
+    draft.row("What does it reach, and what does it say?", *auth_registration_service.detail(accounts, of_service))
     return draft.page()
 
 

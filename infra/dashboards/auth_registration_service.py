@@ -1,13 +1,12 @@
 """The accounts service itself, for its dashboard: golden signals, what it reaches and what it says."""
 
-from infra.dashboards.kit import links, variables
+from infra.dashboards.kit import links
 from infra.dashboards.kit.frame import Panel, Query
 from infra.dashboards.kit.limits import Limits
 from infra.dashboards.kit.page import Source
 from infra.dashboards.kit.panels import graph, lines, log_graph, states
 from infra.dashboards.kit.units import BYTES, FINE_RATIO, FINE_SECONDS, NUMBER, PER_SECOND, REQUESTS
 
-CHOSEN = variables.ACCOUNTS.chosen
 TO_STORES = [links.to("Databases and caches", "database-cache"), links.to_logs()]
 
 
@@ -55,7 +54,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
         ),
         graph(
             "CPU of the busiest instance",
-            [Query(f"service:auth_process_cpu:max_rate5m{{{CHOSEN}}}", "{{service}}")],
+            [Query(f"service:process_cpu_seconds:rate5m_max{{{of_service}}}", "{{service}}")],
             unit=NUMBER,
             links=links.TO_SERVICE,
             what="CPU cores in use by the process that uses most, over 5 minutes.",
@@ -64,7 +63,7 @@ def signals(source: Source, of_service: str) -> list[Panel]:
         ),
         graph(
             "Memory of the largest instance",
-            [Query(f"service:auth_process_resident_memory_bytes:max{{{CHOSEN}}}", "{{service}}")],
+            [Query(f"service:process_resident_memory_bytes:max{{{of_service}}}", "{{service}}")],
             unit=BYTES,
             links=links.TO_SERVICE,
             what="Resident memory of the process that has most.",
@@ -74,13 +73,13 @@ def signals(source: Source, of_service: str) -> list[Panel]:
     ]
 
 
-def detail(accounts: str) -> list[Panel]:
-    """Dependencies and logs; `accounts` are the services by name, as a regular expression."""
+def detail(accounts: str, of_service: str) -> list[Panel]:
+    """Dependencies and logs of the services `accounts`, by name as a regular expression, which `of_service` selects."""
     of_logs = f'service_name=~"$accounts", service_name=~"{accounts}"'
     return [
         states(
             "Dependencies, as the service sees them",
-            Query(f"dependency:auth_dependency_up:min{{{CHOSEN}}}", "{{service}} {{dependency}}"),
+            Query(f"service:service_dependency_up:min{{{of_service}}}", "{{service}} {{dependency}}"),
             texts={0: "out of reach", 1: "reached"},
             limits=Limits(warning=1, below=True),
             links=TO_STORES,

@@ -29,7 +29,11 @@ def coming(source: Source) -> list[Panel]:
         ),
         graph(
             "Registrations that get through",
-            [Query("avg by (service, step) (step:auth_registration_steps:ratio1h)", "{{step}}")],
+            [
+                Query(
+                    'avg by (service, step) (step:auth_registration_steps:started_ratio1h{step!="started"})', "{{step}}"
+                )
+            ],
             unit=RATIO,
             links=links.TO_ACCOUNTS,
             what="Of those who started, the share that reached each later step, over an hour.",

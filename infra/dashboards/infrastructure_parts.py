@@ -146,7 +146,7 @@ def health(source: Source) -> list[Panel]:
         ),
         graph(
             "Slowest rules",
-            [Query("instance:rule_group_duration:ratio_max", "{{service}} {{instance}}")],
+            [Query("instance:rule_evaluation_duration:max_ratio", "{{service}} {{instance}}")],
             unit=FINE_RATIO,
             limits=source.limits("RuleGroupSlow"),
             links=[links.to("Alerting", "alerting"), *_TO_LOGS],

@@ -57,11 +57,13 @@ def publication(source: Source) -> list[Panel]:
 
 def ground(source: Source) -> list[Panel]:
     """Data stores, broker and host, without which the engine matches nothing."""
+    engine = f'service=~"{source.having("trading")}"'
+    host = f'service=~"{source.hosts_of("trading")}"'
     to_host = [links.to("The host", "infrastructure", host="instance")]
     return [
         states(
             "What the engine reaches",
-            Query("min by (service, dependency) (dependency:engine_reaches:min)", "{{dependency}}"),
+            Query(f"min by (service, dependency) (service:service_dependency_up:min{{{engine}}})", "{{dependency}}"),
             texts=REACHED,
             limits=SOME_EXPECTED,
             links=[links.to("Databases and caches", "database-cache"), links.to_logs()],
@@ -80,7 +82,7 @@ def ground(source: Source) -> list[Panel]:
         ),
         graph(
             "CPU of the engine's host",
-            [Query("instance:engine_host_cpu_used:ratio", "{{instance}}")],
+            [Query(f"instance:node_cpu_used:ratio_by_minute{{{host}}}", "{{instance}}")],
             unit=RATIO,
             maximum=1,
             limits=source.limits("HighCPUUsage"),
@@ -90,7 +92,7 @@ def ground(source: Source) -> list[Panel]:
         ),
         graph(
             "Memory of the engine's host",
-            [Query("instance:engine_host_memory_used:ratio", "{{instance}}")],
+            [Query(f"instance:node_memory_used:ratio_by_minute{{{host}}}", "{{instance}}")],
             unit=RATIO,
             maximum=1,
             limits=source.limits("HighMemoryUsage"),

@@ -40,6 +40,11 @@ class Source:
         """The services that have one of the capabilities, as a regular expression."""
         return "|".join(s.name for s in self.catalog.services if set(capabilities) & set(s.capabilities))
 
+    def hosts_of(self, capability: str) -> str:
+        """The hosts of their own that the services with a capability run on, as a regular expression."""
+        found = {d for s in self.catalog.services if capability in s.capabilities for d in s.dependencies}
+        return "|".join(n for n, d in self.catalog.dependencies.items() if n in found and d.kind == "host")
+
     def leading_to(self, uid: str) -> str:
         """The alerts whose dashboard is this one, as a regular expression."""
         return "|".join(rule["alert"] for _, rule in self.alerting.alerts if rule["annotations"]["dashboard"] == uid)
