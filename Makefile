@@ -6,8 +6,8 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status images render test test-unit test-rules test-alerting test-stack quiet-week storm record-metrics \
-  lint format lock bench dashboards-page
+.PHONY: help up down status secrets images render test test-unit test-rules test-alerting test-stack quiet-week storm record-metrics \
+  lint format lock bench dashboards-page cluster-up cluster-down
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -18,11 +18,14 @@ $(VENV): requirements.txt operate/bootstrap.sh
 up: $(VENV) ## set up everything and start the stack
 	@$(OPERATE) up
 
-down: $(VENV) ## stop the stack; data stays unless PURGE=1
-	@$(OPERATE) down $(if $(PURGE),--purge)
+down: $(VENV) ## stop the stack; data stays unless PURGE=1 (on a cluster UNPROTECT=1 besides)
+	@$(OPERATE) down $(if $(PURGE),--purge) $(if $(UNPROTECT),--unprotect)
 
 status: $(VENV) ## components, addresses, state
 	@$(OPERATE) status
+
+secrets: $(VENV) ## create the Secrets of a stack on Kubernetes from the environment
+	@$(OPERATE) secrets
 
 images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 	@$(OPERATE) images
@@ -51,6 +54,12 @@ quiet-week: $(VENV) ## replay the rules over a simulated week of normal traffic;
 
 storm: $(VENV) ## lose 200 services, a host, a database, the network, and count the pages; half an hour
 	@STORM=full $(PYTHON) -m pytest tests/alerting/test_storm.py
+
+cluster-up: $(VENV) ## a Kubernetes cluster for the tests: KUBECONFIG's, kind's, or two nodes from packages
+	@$(PYTHON) -m tests.cluster up
+
+cluster-down: $(VENV) ## stop that cluster and remove its data; KEEP=1 keeps etcd, volumes and images
+	@$(PYTHON) -m tests.cluster down $(if $(KEEP),--keep)
 
 record-metrics: $(VENV) ## record what the exporters of the running stack expose, for the tests of the rules
 	@$(OPERATE) record-metrics

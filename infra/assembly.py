@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from infra.components import (
     alertmanager,
@@ -14,8 +15,9 @@ from infra.components import (
     prometheus,
     simulator,
 )
+from infra.errors import InputError
 from infra.stack import Stack
-from infra.workload import Workload
+from infra.workload import Resources, Workload
 
 
 def workloads(stack: Stack, environ: Mapping[str, str] = os.environ) -> list[Workload]:
@@ -27,9 +29,10 @@ def workloads(stack: Stack, environ: Mapping[str, str] = os.environ) -> list[Wor
         loki.build(stack),
         log_collector.build(stack),
         exporters.node(stack),
-        exporters.containers(stack),
         exporters.blackbox(stack),
     ]
+    if stack.surroundings.own_cadvisor:
+        found.append(exporters.containers(stack))
     if settings.inbox:
         found.append(inbox.build(stack))
     if settings.data_stores:
@@ -48,4 +51,28 @@ def workloads(stack: Stack, environ: Mapping[str, str] = os.environ) -> list[Wor
         if store.kind == "rabbitmq"
         for scrape in exporters.rabbitmq_scrapes(name, store)
     ]
-    return [prometheus.build(stack, kept, rabbitmq), *kept]
+    _check_sizes(stack, ["prometheus", *(workload.name for workload in found)])
+    sized = [_sized(stack, workload) for workload in kept]
+    return [_sized(stack, prometheus.build(stack, sized, rabbitmq)), *sized]
+
+
+def _check_sizes(stack: Stack, known: list[str]) -> None:
+    unknown = sorted(set(stack.settings.sizes) - set(known))
+    if unknown:
+        raise InputError(
+            f"Pulumi.{stack.name}.yaml: monitoring:sizes: there is no workload {unknown[0]!r} in this stack; "
+            f"known: {', '.join(sorted(known))}."
+        )
+
+
+def _sized(stack: Stack, workload: Workload) -> Workload:
+    """The workload with what the settings say about its size."""
+    size = stack.settings.size(workload.name)
+    had = workload.resources
+    request = size.cpu or had.cpu_request
+    return replace(
+        workload,
+        replicas=size.replicas or workload.replicas,
+        resources=Resources(size.memory or had.memory, size.cpu_limit or max(had.cpu, request), request),
+        storage=workload.storage and replace(workload.storage, size=size.storage or workload.storage.size),
+    )

@@ -65,7 +65,11 @@ class Dependency(_Model):
 
 
 class Service(_Model):
-    """One service of the exchange. `host` is where it answers, when that is not its name."""
+    """One service of the exchange. `host` is where it answers, when that is not its name.
+
+    On Kubernetes `namespace` is where its pods run, when that is not the setting exchangeNamespace, and `pods`
+    a label selector for them, when they do not carry `app.kubernetes.io/name: <name>`.
+    """
 
     name: str = Field(pattern=NAME)
     description: str
@@ -75,6 +79,8 @@ class Service(_Model):
     capabilities: tuple[str, ...] = Field(min_length=1)
     dependencies: tuple[str, ...] = ()
     host: str | None = None
+    namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    pods: str | None = Field(default=None, min_length=1)
     metrics_path: str = "/metrics"
     health_path: str = "/health"
     rename: dict[str, str] = {}
@@ -84,11 +90,6 @@ class Service(_Model):
     alerts: dict[str, Tuning] = {}
     # The reason of a planned maintenance; while it stands here, the service's alerts notify nobody.
     maintenance: str | None = Field(default=None, min_length=1)
-
-    @property
-    def address(self) -> str:
-        """host:port."""
-        return f"{self.host or self.name}:{self.port}"
 
 
 class Catalog(_Model):

@@ -5,24 +5,39 @@ from pathlib import Path
 
 import pulumi
 
-from infra import assembly, checks, secretfiles, settings, stack
+from infra import assembly, capacity, checks, cluster, secretfiles, secrets, settings, stack
 from infra.errors import InputError
-from infra.targets import docker
+from infra.targets import docker, kubernetes
 
 
-def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.warn) -> None:
-    """Declare the stack's resources. Bad input ends the run before anything is declared."""
+def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.warn, rendering: bool = False) -> None:
+    """Declare the stack's resources. Bad input ends the run before anything is declared.
+
+    A cluster's Secrets are declared with their values, so they are left out when `rendering` to files.
+    """
     try:
         name = pulumi.get_stack()
-        values = settings.from_config(_config(), f"Pulumi.{name}.yaml")
+        configured = _config()
+        secret_keys = secrets.config_keys(settings.declared())
+        values = settings.from_config(configured, f"Pulumi.{name}.yaml", secret_keys)
         current = stack.load(name, values, root)
         workloads = assembly.workloads(current)
-        secretfiles.check(values, workloads)
+        at_hand = secrets.given(values, {key: configured[key] for key in secret_keys if key in configured})
+        in_cluster = values.target == "kubernetes"
+        if not (in_cluster and rendering):
+            secrets.check(values, workloads, at_hand, name)
         checks.verify(workloads)
+        if in_cluster and not rendering:
+            cluster.verify(values)
     except InputError as error:
         raise pulumi.RunError(str(error)) from None
     for component, reason in current.images.unavailable.items():
         note(f"{component} is left out: {reason}")
+    for warning in capacity.warnings(current, workloads):
+        note(warning)
+    if in_cluster:
+        kubernetes.deploy(current, workloads, None if rendering else at_hand)
+        return
     if not pulumi.runtime.is_dry_run():
         secretfiles.write(name, values, workloads, root)
     docker.deploy(current, workloads)

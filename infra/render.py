@@ -1,7 +1,7 @@
 """Run the Pulumi program in process and write what it declares as files.
 
-Uses Pulumi's mock runtime: no engine, no Docker, no credentials. `python -m infra.render --stack dev`
-writes .render/dev/compose.yaml.
+Uses Pulumi's mock runtime: no engine, no Docker, no cluster, no credentials. `python -m infra.render --stack dev`
+writes .render/dev/compose.yaml; for a stack on Kubernetes it writes manifests, and no secret's value.
 """
 
 import argparse
@@ -17,11 +17,12 @@ import pulumi.runtime.stack
 import yaml
 from pulumi.runtime import mocks
 
-from infra import dashboards, program, settings
+from infra import assembly, dashboards, program, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import load
 from infra.targets import compose
+from infra.targets.kubernetes import manifests
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def resources(
 
     try:
         asyncio.get_event_loop().run_until_complete(
-            pulumi.runtime.stack.run_pulumi_func(lambda: program.run(root, notes.append))
+            pulumi.runtime.stack.run_pulumi_func(lambda: program.run(root, notes.append, rendering=True))
         )
     except pulumi.RunError as error:
         raise InputError(str(error)) from None
@@ -89,22 +90,25 @@ def write(
     """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
     values = _values(stack, overrides, root)
     declared = resources(stack, overrides, root, notes)
-    document = compose.document(stack, [(r.type, r.name, r.inputs) for r in declared])
+    current = load(stack, settings.from_config(values, f"Pulumi.{stack}.yaml"), root)
     directory = root / ".render" / stack
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    path = directory / "compose.yaml"
-    path.write_text(yaml.dump(document, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True))
-    return [path, *_dashboards(stack, values, root, directory / "dashboards")]
+    (directory / "dashboards").mkdir(parents=True)
+    triples = [(r.type, r.name, r.inputs) for r in declared]
+    if current.settings.target == "kubernetes":
+        files = {name: _yaml(*documents) for name, documents in manifests.files(triples).items()}
+        files["secrets.txt"] = manifests.secrets_wanted(current, assembly.workloads(current))
+    else:
+        files = {"compose.yaml": _yaml(compose.document(stack, triples))}
+    # The dashboards also where there is no image of Grafana.
+    files |= {f"dashboards/{page.uid}.json": page.text for page in dashboards.pages(current)}
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    return [directory / name for name in files]
 
 
-def _dashboards(stack: str, values: dict[str, Any], root: Path, directory: Path) -> list[Path]:
-    """The dashboards as JSON, also where there is no image of Grafana."""
-    directory.mkdir()
-    pages = dashboards.pages(load(stack, settings.from_config(values, f"Pulumi.{stack}.yaml"), root))
-    for page in pages:
-        (directory / f"{page.uid}.json").write_text(page.text)
-    return [directory / f"{page.uid}.json" for page in pages]
+def _yaml(*documents: dict[str, Any]) -> str:
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):

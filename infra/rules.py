@@ -182,7 +182,7 @@ class _Links:
             return rule
         annotations = dict(rule["annotations"])
         uid = annotations.pop("dashboard")
-        grafana = self.stack.link(self.stack.settings.grafana_port)
+        grafana = self.stack.grafana_url
         annotations["runbook_url"] = f"{self.stack.settings.runbook_url}/{rule['alert']}.md"
         annotations["dashboard_url"] = f"{grafana}/d/{uid}?orgId=1{_CHOSEN}"
         return {**rule, "annotations": annotations}

@@ -1,12 +1,14 @@
 """One stack: what every component needs to know to say what it runs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from infra import catalog, images, settings
+from infra import catalog, images, settings, surroundings
 from infra.catalog import Catalog
 from infra.images import Images
 from infra.settings import ROOT, Settings
+from infra.surroundings import Surroundings
 from infra.workload import ConfigFile
 
 
@@ -20,6 +22,11 @@ class Stack:
     images: Images
     root: Path = ROOT
 
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What differs between one machine and a cluster."""
+        return surroundings.of(self.settings)
+
     def config(self, source: str, path: str) -> ConfigFile:
         """configs/<source> as a file at `path` in the workload."""
         return ConfigFile(path, (self.root / "configs" / source).read_text())
@@ -28,6 +35,11 @@ class Stack:
         """The address a person opens for a published port."""
         host = "localhost" if self.settings.bind_address in ("127.0.0.1", "0.0.0.0") else self.settings.bind_address  # noqa: S104
         return f"http://{host}:{port}"
+
+    @property
+    def grafana_url(self) -> str:
+        """The address where people read the dashboards."""
+        return f"https://{self.settings.host}" if self.settings.host else self.link(self.settings.grafana_port)
 
 
 def load(name: str, values: Settings | None = None, root: Path = ROOT) -> Stack:

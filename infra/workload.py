@@ -32,10 +32,11 @@ class Port:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """A file that is no secret."""
+    """A file that is no secret. `live`: the workload notices a change by itself and needs no restart for it."""
 
     path: str
     content: str
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,18 @@ class Storage:
 
 @dataclass(frozen=True)
 class Probe:
-    """Healthy when GET `path` on `port` answers 2xx, or `command` exits 0 inside the workload."""
+    """Ready when GET `path` on `port` answers 2xx, or `command` exits 0 inside the workload.
+
+    `live_path`, where it is another, answers 2xx unless only a restart helps. `start_period` is how long a
+    start usually takes; `start_limit` how long it may take before it is tried again (a long replay of a log).
+    """
 
     path: str = "/"
     port: int = 0
     command: tuple[str, ...] = ()
     start_period: int = 30
+    live_path: str = ""
+    start_limit: int = 180
 
 
 def listens_on(port: int) -> tuple[str, ...]:
@@ -83,10 +90,11 @@ def listens_on(port: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Resources:
-    """Limits; `memory` bytes, `cpu` cores."""
+    """Limits, `memory` in bytes and `cpu` in cores, and the cores set aside for it: memory is set aside whole."""
 
     memory: int
     cpu: float = 0.5
+    cpu_request: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,8 @@ class Security:
     group: int
     capabilities: tuple[str, ...] = ()
     host_pid: bool = False
+    # Stands in the machine's own network: its interfaces are what it measures.
+    host_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,19 @@ class Scrape:
     params: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rename: dict[str, str] = field(default_factory=dict)
     relabel: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A connection this workload opens: to a port of another workload, or of one of the places below."""
+
+    to: str
+    port: int
+
+
+# Places that are no workload of the stack: the exchange's services, the data stores and hosts wherever they
+# run, every machine of the cluster, the cluster's own API, and addresses outside.
+EXCHANGE, NODES, API_SERVER, OUTSIDE = "(exchange)", "(nodes)", "(api server)", "(outside)"
 
 
 @dataclass(frozen=True)
@@ -137,6 +160,14 @@ class Workload:
     storage: Storage | None = None
     readiness: Probe | None = None
     scrapes: tuple[Scrape, ...] = ()
+    calls: tuple[Call, ...] = ()
+    # Paths it writes to and can do without after a restart; the rest of its file system is read-only.
+    scratch: tuple[str, ...] = ()
+    # Where it says that it took a changed configuration: POST /-/reload makes it read its files again, and
+    # this metric of its own is 1 when it liked them. Empty for what cannot do so.
+    reload_metric: str = ""
+    # Asks everybody on its `http` port for the user and password of settings.web_user.
+    asks_for_password: bool = False
     # Commands of the tool's own checker, run with the config files laid out below the working directory.
     checks: tuple[tuple[str, ...], ...] = ()
     replicas: int = 1

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from infra import assembly, checks, secretfiles, stack
+from infra import assembly, checks, secrets, stack
 from infra.errors import InputError
-from operate import bench, checkers, deploy, engine, images, preflight, quiet_week, record, status
+from operate import bench, checkers, cluster, deploy, engine, images, preflight, quiet_week, record, status
 from operate.dashboards import picture
 from operate.progress import loud
 
@@ -14,8 +14,16 @@ def up(arguments: argparse.Namespace) -> int:
     """Set everything up and wait until it is well."""
     current = stack.load(arguments.stack)
     workloads = assembly.workloads(current)
-    secretfiles.check(current.settings, workloads)
+    secrets.check(current.settings, workloads, secrets.given(current.settings, {}), current.name)
     checks.verify(workloads)
+    if current.settings.target == "kubernetes":
+        checkers.build(current)
+        checks.verify(workloads)
+        for component, reason in current.images.unavailable.items():
+            loud(f"{component} is left out: {reason}")
+        cluster.up(current)
+        cluster.table(current)
+        return 0
     engine.ensure()
     preflight.ports_free(current)
     preflight.passwords_match_volumes(current)
@@ -33,18 +41,34 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def down(arguments: argparse.Namespace) -> int:
-    """Remove the containers; the data stays unless --purge."""
+    """Remove what runs; the data stays unless --purge."""
+    current = stack.load(arguments.stack)
+    if current.settings.target == "kubernetes":
+        print(cluster.down(current, arguments.purge, arguments.unprotect))
+        return 0
     if not engine.answers():
         raise InputError("no Docker engine answers, so nothing of the stack runs; `make up` starts one.")
-    print(deploy.down(stack.load(arguments.stack), arguments.purge))
+    print(deploy.down(current, arguments.purge))
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the table of components."""
+    current = stack.load(arguments.stack)
+    if current.settings.target == "kubernetes":
+        return 0 if cluster.table(current) else 1
     if not engine.answers():
         raise InputError("no Docker engine answers, so nothing of the stack runs; `make up` starts one.")
-    return 0 if status.table(stack.load(arguments.stack)) else 1
+    return 0 if status.table(current) else 1
+
+
+def make_secrets(arguments: argparse.Namespace) -> int:
+    """Create the Secrets of a stack on Kubernetes from the environment."""
+    current = stack.load(arguments.stack)
+    if current.settings.target != "kubernetes":
+        raise InputError(f"stack {current.name} runs on Docker, where `make up` writes its secrets as files itself.")
+    print(cluster.make_secrets(current))
+    return 0
 
 
 def make_images(arguments: argparse.Namespace) -> int:
@@ -68,6 +92,7 @@ COMMANDS = {
     "up": up,
     "down": down,
     "status": show,
+    "secrets": make_secrets,
     "images": make_images,
     "check": check,
     "bench": bench.run,
@@ -93,6 +118,9 @@ def main() -> int:
             picture.arguments(command)
         if function is down:
             command.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
+            command.add_argument(
+                "--unprotect", action="store_true", help="with --purge, on a cluster: yes, the data too"
+            )
     arguments = parser.parse_args()
     try:
         return int(arguments.run(arguments))

@@ -26,11 +26,11 @@ def up(stack: Stack) -> None:
         containers.remove(stack.name)
         containers.remove_network(stack.name)
         if chosen == "pulumi":
-            _pulumi(stack, "refresh", "--yes", "--skip-preview")
+            pulumi(stack, "refresh", "--yes", "--skip-preview")
     if chosen == "pulumi":
         print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
         with step("pulumi up"):
-            _pulumi(stack, "up", "--yes", "--skip-preview")
+            pulumi(stack, "up", "--yes", "--skip-preview")
     else:
         print("deploying with Docker Compose from the render: no pulumi on the PATH", flush=True)
         secretfiles.write(stack.name, stack.settings, assembly.workloads(stack), stack.root)
@@ -40,9 +40,9 @@ def up(stack: Stack) -> None:
 
 def down(stack: Stack, purge: bool) -> str:
     """Remove the stack's containers and network, and its volumes when `purge`. Returns what was done."""
-    if engine() == "pulumi" and _has_state(stack):
+    if engine() == "pulumi" and has_state(stack):
         with step("pulumi destroy"):
-            _pulumi(stack, "destroy", "--yes", "--skip-preview")
+            pulumi(stack, "destroy", "--yes", "--skip-preview")
     removed = containers.remove(stack.name)
     containers.remove_network(stack.name)
     said = f"{stack.name} is down" + (f", {removed} containers removed" if removed else "")
@@ -68,7 +68,8 @@ def pulumi_environment(root: Path) -> dict[str, str]:
     return chosen
 
 
-def _has_state(stack: Stack) -> bool:
+def has_state(stack: Stack) -> bool:
+    """Whether the engine knows the stack."""
     listing = subprocess.run(
         ["pulumi", "stack", "ls", "--json", "--non-interactive"],
         cwd=stack.root,
@@ -80,7 +81,8 @@ def _has_state(stack: Stack) -> bool:
     return f'"{stack.name}"' in listing.stdout
 
 
-def _pulumi(stack: Stack, command: str, *arguments: str) -> None:
+def pulumi(stack: Stack, command: str, *arguments: str) -> None:
+    """Run an engine's command on the stack. Raises InputError where it fails; its own output says why."""
     environment = pulumi_environment(stack.root)
     select = ["pulumi", "stack", "select", "--create", stack.name, "--non-interactive"]
     run = ["pulumi", command, "--stack", stack.name, "--non-interactive", "--suppress-progress", *arguments]

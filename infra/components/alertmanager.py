@@ -6,11 +6,14 @@ from typing import Any
 import yaml
 
 from infra.catalog import Catalog, Team
+from infra.components import scraping
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.workload import (
     GIB,
     MIB,
+    OUTSIDE,
+    Call,
     ConfigFile,
     Port,
     Probe,
@@ -23,6 +26,7 @@ from infra.workload import (
 )
 
 PORT = 9093
+GOSSIP_PORT = 9094
 SECRETS = "/run/secrets"
 
 
@@ -30,6 +34,7 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
     """Alertmanager with the hand-written base, and what follows from the catalog's teams and dependencies."""
     secrets = ["slack-webhook-url", "pagerduty-service-key", "heartbeat-url"]
     secrets += ["smtp-password"] if stack.settings.smtp_username else []
+    replicas = stack.settings.size("alertmanager").replicas or 1
     return Workload(
         name="alertmanager",
         kind="stateful",
@@ -42,10 +47,14 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
             "--config.file=/etc/alertmanager/alertmanager.yml",
             "--storage.path=/alertmanager",
             f"--web.external-url={stack.link(stack.settings.alertmanager_port)}",
-            # One instance does not gossip; without this it waits for peers before it sends anything.
-            "--cluster.listen-address=",
+            *_gossip(stack, replicas),
+            *scraping.web_arguments(stack),
         ),
-        ports=(Port("http", PORT, stack.settings.alertmanager_port),),
+        replicas=replicas,
+        ports=(
+            Port("http", PORT, stack.settings.alertmanager_port),
+            *((Port("gossip", GOSSIP_PORT),) if replicas > 1 else ()),
+        ),
         config_files=(
             ConfigFile(
                 "/etc/alertmanager/alertmanager.yml",
@@ -56,12 +65,40 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
                 for path in sorted((stack.root / "configs/alertmanager/templates").glob("*.tmpl"))
             ),
         ),
-        secret_files=tuple(SecretFile(f"{SECRETS}/{name}", name) for name in secrets),
+        secret_files=(
+            *(SecretFile(f"{SECRETS}/{name}", name) for name in secrets),
+            *scraping.web_secrets(stack),
+        ),
         storage=Storage("/alertmanager", 1 * GIB),
         checks=(("amtool", "check-config", "etc/alertmanager/alertmanager.yml"),),
-        readiness=Probe("/-/ready", PORT),
+        readiness=Probe("/-/ready", PORT, live_path="/-/healthy"),
+        calls=_calls(stack, replicas),
+        reload_metric="alertmanager_config_last_reload_successful",
+        asks_for_password=bool(stack.settings.web_user),
+        # Silences and the log of notifications are written down and told to the others on the way out.
+        grace_seconds=30,
         scrapes=(Scrape("alertmanager", (f"alertmanager:{PORT}",), {"service": "alertmanager", "team": "platform"}),),
     )
+
+
+def _gossip(stack: Stack, replicas: int) -> Iterator[str]:
+    """Flags by which the replicas find each other and agree on who notifies."""
+    if replicas == 1:
+        # One instance does not gossip; without this it waits for peers before it sends anything.
+        yield "--cluster.listen-address="
+        return
+    yield f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}"
+    for number in range(replicas):
+        yield f"--cluster.peer={stack.surroundings.replica('alertmanager', number)}:{GOSSIP_PORT}"
+
+
+def _calls(stack: Stack, replicas: int) -> tuple[Call, ...]:
+    """Its peers, and where it sends notifications."""
+    found = [Call("alertmanager", GOSSIP_PORT)] if replicas > 1 else []
+    if stack.settings.inbox:
+        found += [Call("inbox", 8025), Call("inbox", 1025)]
+    host, _, port = stack.settings.smtp_smarthost.rpartition(":")
+    return (*found, Call(OUTSIDE, 443), *((Call(OUTSIDE, int(port)),) if host != "inbox" else ()))
 
 
 def config(stack: Stack, pagerduty_is_real: bool) -> dict[str, Any]:

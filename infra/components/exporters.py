@@ -3,7 +3,10 @@
 from infra.catalog import Dependency
 from infra.stack import Stack
 from infra.workload import (
+    EXCHANGE,
     MIB,
+    OUTSIDE,
+    Call,
     ConfigFile,
     HostPath,
     Image,
@@ -27,7 +30,7 @@ def node(stack: Stack) -> Workload:
         image=stack.images["node-exporter"],
         team="platform",
         part_of="exporters",
-        security=Security(65534, 65534, host_pid=True),
+        security=Security(65534, 65534, host_pid=True, host_network=True),
         resources=Resources(memory=64 * MIB),
         args=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
         ports=(Port("metrics", 9100),),
@@ -82,6 +85,11 @@ def blackbox(stack: Stack) -> Workload:
         config_files=(stack.config("blackbox/blackbox.yml", "/etc/blackbox/blackbox.yml"),),
         checks=(("blackbox_exporter", "--config.check", "--config.file=etc/blackbox/blackbox.yml"),),
         readiness=Probe("/-/healthy", 9115),
+        replicas=stack.settings.size("blackbox-exporter").replicas or 1,
+        calls=(
+            *dict.fromkeys(Call(EXCHANGE, service.port) for service in stack.catalog.services),
+            *dict.fromkeys(Call(OUTSIDE, int(probe.rpartition(":")[2])) for probe in stack.settings.tls_probes),
+        ),
         scrapes=(Scrape("blackbox-exporter", ("blackbox-exporter:9115",), _labels("blackbox-exporter", "platform")),),
     )
 
@@ -117,6 +125,7 @@ def _postgres(stack: Stack, name: str, store: Dependency, host: str) -> Workload
         config_files=files,
         secret_files=(SecretFile("/run/secrets/postgres-password", "postgres-password"),),
         readiness=Probe("/", 9187),
+        calls=(Call(EXCHANGE, store.port or 0),),
         scrapes=(
             Scrape(
                 "postgres",
@@ -158,6 +167,7 @@ def _redis(stack: Stack, name: str, store: Dependency, host: str) -> Workload:
             ),
         ),
         readiness=Probe("/", 9121),
+        calls=(Call(EXCHANGE, store.port or 0),),
         scrapes=(Scrape("redis", (f"{exporter}:9121",), {"service": name, "team": store.team, "instance": host}),),
     )
 

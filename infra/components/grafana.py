@@ -3,12 +3,27 @@
 import yaml
 
 from infra import dashboards
+from infra.settings import Settings
 from infra.stack import Stack
-from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Storage, Workload
+from infra.workload import (
+    GIB,
+    MIB,
+    Call,
+    ConfigFile,
+    Port,
+    Probe,
+    Resources,
+    Scrape,
+    SecretFile,
+    Security,
+    Storage,
+    Workload,
+)
 
 PORT = 3000
 PROVISIONING = "/etc/grafana/provisioning"
 DASHBOARDS = "/etc/grafana/dashboards"
+WEB_PASSWORD = "/run/secrets/web-password"  # noqa: S105 - a path
 
 
 def build(stack: Stack) -> Workload:
@@ -23,7 +38,7 @@ def build(stack: Stack) -> Workload:
         resources=Resources(memory=256 * MIB),
         env={
             "GF_SECURITY_ADMIN_PASSWORD__FILE": "/run/secrets/grafana-admin-password",
-            "GF_SERVER_ROOT_URL": stack.link(stack.settings.grafana_port),
+            "GF_SERVER_ROOT_URL": stack.grafana_url,
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -33,43 +48,50 @@ def build(stack: Stack) -> Workload:
         },
         ports=(Port("http", PORT, stack.settings.grafana_port),),
         config_files=(
-            ConfigFile(f"{PROVISIONING}/datasources/datasources.yml", _yaml(datasources(stack.settings.environment))),
+            ConfigFile(f"{PROVISIONING}/datasources/datasources.yml", _yaml(datasources(stack.settings))),
             ConfigFile(f"{PROVISIONING}/dashboards/dashboards.yml", _yaml(dashboard_folder())),
-            *(ConfigFile(f"{DASHBOARDS}/{page.uid}.json", page.text) for page in dashboards.pages(stack)),
+            *(ConfigFile(f"{DASHBOARDS}/{page.uid}.json", page.text, live=True) for page in dashboards.pages(stack)),
         ),
-        secret_files=(SecretFile("/run/secrets/grafana-admin-password", "grafana-admin-password"),),
+        secret_files=(
+            SecretFile("/run/secrets/grafana-admin-password", "grafana-admin-password"),
+            *((SecretFile(WEB_PASSWORD, "web-password"),) if stack.settings.web_user else ()),
+        ),
         storage=Storage("/var/lib/grafana", 1 * GIB),
         readiness=Probe("/api/health", PORT),
+        calls=(Call("prometheus", 9090), Call("loki", 3100), Call("alertmanager", 9093)),
+        scratch=("/tmp", "/var/log/grafana"),  # noqa: S108 - the container's own
         scrapes=(Scrape("grafana", (f"grafana:{PORT}",), {"service": "grafana", "team": "platform"}),),
         sign_in="admin / $GRAFANA_ADMIN_PASSWORD, or admin",
     )
 
 
-def datasources(environment: str) -> dict[str, object]:
+def datasources(settings: Settings) -> dict[str, object]:
     """The environment's Prometheus and Loki. Dashboards choose among data sources by these names."""
-    return {
-        "apiVersion": 1,
-        "datasources": [
-            {
-                "name": environment,
-                "uid": "prometheus",
-                "type": "prometheus",
-                "access": "proxy",
-                "url": "http://prometheus:9090",
-                "isDefault": True,
-                "editable": False,
-                "jsonData": {"timeInterval": "15s", "httpMethod": "POST"},
-            },
-            {
-                "name": f"{environment} logs",
-                "uid": "loki",
-                "type": "loki",
-                "access": "proxy",
-                "url": "http://loki:3100",
-                "editable": False,
-            },
-        ],
+    prometheus: dict[str, object] = {
+        "name": settings.environment,
+        "uid": "prometheus",
+        "type": "prometheus",
+        "access": "proxy",
+        "url": "http://prometheus:9090",
+        "isDefault": True,
+        "editable": False,
+        "jsonData": {"timeInterval": f"{settings.scrape_interval_seconds}s", "httpMethod": "POST"},
     }
+    if settings.web_user:
+        prometheus |= {
+            "basicAuth": True,
+            "basicAuthUser": settings.web_user,
+            "secureJsonData": {"basicAuthPassword": f"$__file{{{WEB_PASSWORD}}}"},
+        }
+    loki = {
+        "name": f"{settings.environment} logs",
+        "uid": "loki",
+        "type": "loki",
+        "access": "proxy",
+        "url": "http://loki:3100",
+        "editable": False,
+    }
+    return {"apiVersion": 1, "datasources": [prometheus, loki]}
 
 
 def dashboard_folder() -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Prometheus: scrapes everything, evaluates the rules, keeps the metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import yaml
@@ -8,14 +8,32 @@ import yaml
 from infra import rules
 from infra.components import scraping
 from infra.stack import Stack
-from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, Security, Storage, Workload
+from infra.workload import (
+    EXCHANGE,
+    GIB,
+    MIB,
+    NODES,
+    Call,
+    ConfigFile,
+    Port,
+    Probe,
+    Resources,
+    Scrape,
+    SecretFile,
+    Security,
+    Storage,
+    Workload,
+)
 
 PORT = 9090
+RETAINED_SHARE = 0.8
 
 
 def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ()) -> Workload:
     """Prometheus for the scrapes of the other workloads, of `more`, of the catalog and of itself."""
     settings = stack.settings
+    size = settings.size("prometheus")
+    storage = size.storage or 50 * GIB
     own = Workload(
         name="prometheus",
         kind="stateful",
@@ -23,39 +41,69 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
         team="platform",
         part_of="platform",
         security=Security(65534, 65534),
-        resources=Resources(memory=768 * MIB, cpu=1.0),
+        resources=Resources(memory=768 * MIB, cpu=1.0, cpu_request=0.1),
+        replicas=size.replicas or 1,
         args=(
             "--config.file=/etc/prometheus/prometheus.yml",
             "--storage.tsdb.path=/prometheus",
             f"--storage.tsdb.retention.time={settings.retention_days}d",
+            # The oldest blocks go before the volume is full. The rest of it holds the log of the last hours and
+            # the block that is just being written, which this limit does not count.
+            f"--storage.tsdb.retention.size={int(storage * RETAINED_SHARE) // MIB}MB",
             f"--web.external-url={stack.link(settings.prometheus_port)}",
             "--web.enable-lifecycle",
+            "--enable-feature=expand-external-labels",
+            *scraping.web_arguments(stack),
         ),
         ports=(Port("http", PORT, settings.prometheus_port),),
-        storage=Storage("/prometheus", 50 * GIB),
-        readiness=Probe("/-/ready", PORT),
-        # The head block is flushed on the way out; a kill in the middle costs a slow replay at the next start.
-        grace_seconds=60,
-        checks=(("promtool", "check", "config", "etc/prometheus/prometheus.yml"),),
+        storage=Storage("/prometheus", storage),
+        readiness=Probe("/-/ready", PORT, live_path="/-/healthy", start_limit=1800),
+        # What it holds in memory is written down on the way out; a kill costs a slow replay at the next start.
+        grace_seconds=300,
         scrapes=(Scrape("prometheus", (f"prometheus:{PORT}",), {"service": "prometheus", "team": "platform"}),),
+        reload_metric="prometheus_config_last_reload_successful",
+        asks_for_password=bool(settings.web_user),
+        secret_files=(
+            *scraping.web_secrets(stack),
+            *((SecretFile(scraping.WEB_PASSWORD, "web-password"),) if settings.web_user else ()),
+        ),
     )
     workloads = [own, *others]
-    return replace(own, config_files=config_files(stack, workloads, more))
+    files = config_files(stack, workloads, more)
+    rule_files = [file.path.lstrip("/") for file in files if "/rules/" in file.path]
+    checks = (
+        # The password and token files that it names are where it runs, not where it is checked.
+        ("promtool", "check", "config", "--syntax-only", "etc/prometheus/prometheus.yml"),
+        ("promtool", "check", "rules", *rule_files),
+    )
+    return replace(own, config_files=files, checks=checks, calls=_calls(stack, workloads, more))
+
+
+def _calls(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) -> tuple[Call, ...]:
+    """Every connection that its configuration makes it open."""
+    scraped = [
+        Call(NODES if workload.kind == "per-node" else workload.name, port)
+        for workload in workloads
+        for port in sorted({int(s.targets[0].rpartition(":")[2]) for s in workload.scrapes if s.path != "/probe"})
+    ]
+    elsewhere = [Call(EXCHANGE, int(scrape.targets[0].rpartition(":")[2])) for scrape in more]
+    services = [Call(EXCHANGE, service.port) for service in stack.catalog.services]
+    others = (Call("blackbox-exporter", 9115), Call("alertmanager", 9093), *stack.surroundings.own_calls(workloads))
+    return tuple(dict.fromkeys([*scraped, *elsewhere, *services, *others]))
 
 
 def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]) -> tuple[ConfigFile, ...]:
     """prometheus.yml and the rule files."""
-    scrapes = [*(scrape for workload in workloads for scrape in workload.scrapes), *more]
     config = {
         "global": {
             "scrape_interval": f"{stack.settings.scrape_interval_seconds}s",
             "scrape_timeout": "5s",
             "evaluation_interval": f"{stack.settings.scrape_interval_seconds}s",
-            "external_labels": {"environment": stack.settings.environment},
+            "external_labels": {"environment": stack.settings.environment, "replica": "${HOSTNAME}"},
         },
         "rule_files": ["rules/*.yml"],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
-        "scrape_configs": scraping.scrape_configs(stack, scrapes),
+        "alerting": _alerting(stack),
+        "scrape_configs": scraping.scrape_configs(stack, workloads, more),
     }
     return (
         ConfigFile("/etc/prometheus/prometheus.yml", yaml.safe_dump(config, sort_keys=False)),
@@ -64,3 +112,17 @@ def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]
             for name, document in rules.deployed(stack, workloads).items()
         ),
     )
+
+
+def _alerting(stack: Stack) -> dict[str, object]:
+    """Every Alertmanager is told: they agree among themselves who notifies."""
+    count = stack.settings.size("alertmanager").replicas or 1
+    peers = [f"{stack.surroundings.replica('alertmanager', number)}:9093" for number in range(count)]
+    manager: dict[str, object] = {"static_configs": [{"targets": peers}]}
+    if stack.settings.web_user:
+        manager["basic_auth"] = scraping.web_credentials(stack)
+    return {
+        # The same alert of two replicas is one alert.
+        "alert_relabel_configs": [{"regex": "replica", "action": "labeldrop"}],
+        "alertmanagers": [manager],
+    }

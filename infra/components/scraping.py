@@ -1,12 +1,17 @@
 """Scrape jobs and health probes, from Workloads and from the catalog."""
 
-from collections.abc import Iterable
-from copy import deepcopy
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from infra import surroundings
 from infra.catalog import Service
 from infra.stack import Stack
-from infra.workload import Scrape
+from infra.workload import Scrape, SecretFile, Workload
+
+# Beside the configuration: below /run/secrets a cluster mounts its own token.
+WEB_SECRETS = "/etc/web"
+WEB_PASSWORD = f"{WEB_SECRETS}/password"
+WEB_CONFIG = f"{WEB_SECRETS}/web.yml"
 
 # The prober is asked about the target; the series carry the target's address.
 THROUGH_BLACKBOX: tuple[dict[str, object], ...] = (
@@ -16,22 +21,22 @@ THROUGH_BLACKBOX: tuple[dict[str, object], ...] = (
 )
 
 
-def of_service(service: Service) -> Scrape:
+def of_service(stack: Stack, service: Service) -> Scrape:
     """The scrape of a catalog entry."""
     return Scrape(
         job=service.name,
-        targets=(service.address,),
+        targets=(stack.surroundings.address(service),),
         labels={"service": service.name, "team": service.team, "tier": service.tier},
         path=service.metrics_path,
         rename=service.rename,
     )
 
 
-def of_health(service: Service) -> Scrape:
+def of_health(stack: Stack, service: Service) -> Scrape:
     """The probe of a catalog entry's /health; one that takes longer than the module's 4 s has failed."""
     return Scrape(
         job="health",
-        targets=(f"http://{service.address}{service.health_path}",),
+        targets=(f"http://{stack.surroundings.address(service)}{service.health_path}",),
         labels={"service": service.name, "team": service.team, "tier": service.tier},
         path="/probe",
         params={"module": ("health",)},
@@ -51,31 +56,44 @@ def of_certificate(address: str) -> Scrape:
     )
 
 
-def scrape_configs(stack: Stack, scrapes: Iterable[Scrape]) -> list[dict[str, Any]]:
-    """Prometheus' scrape_configs: workloads, then services, then the probes of /health and of certificates.
+def scrape_configs(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) -> list[dict[str, Any]]:
+    """Prometheus' scrape_configs: workloads, then `more`, then services, then the probes, then the surroundings'.
 
     Scrapes of one job name become one entry with several target groups.
     """
+    around, services = stack.surroundings, stack.catalog.services
+    found = [
+        (_entry(stack, scrape, workload.asks_for_password), around.of_workload(workload, scrape))
+        for workload in workloads
+        for scrape in workload.scrapes
+    ]
+    found += [(_entry(stack, scrape), surroundings.fixed(scrape)) for scrape in more]
+    for service in services:
+        scrape = of_service(stack, service)
+        found.append((_entry(stack, scrape), around.of_service(service, scrape)))
+    probes = [*(of_health(stack, service) for service in services), *map(of_certificate, stack.settings.tls_probes)]
+    found += [(_entry(stack, scrape), surroundings.fixed(scrape)) for scrape in probes]
     jobs: dict[str, dict[str, Any]] = {}
-    services = stack.catalog.services
-    watched = [*map(of_service, services), *map(of_health, services), *map(of_certificate, stack.settings.tls_probes)]
-    for scrape in [*scrapes, *watched]:
-        entry = _entry(scrape)
-        if scrape.job in jobs:
-            jobs[scrape.job]["static_configs"] += entry["static_configs"]
-        else:
-            jobs[scrape.job] = entry
-    return list(jobs.values())
+    for entry, places in found:
+        job = jobs.setdefault(entry["job_name"], entry)
+        for key, value in places.items():
+            # Probes of one kind share their steps, their targets add up.
+            job[key] = value if key == "relabel_configs" else [*job.get(key, []), *value]
+    return [*(_in_order(job) for job in jobs.values()), *around.own_jobs(workloads)]
 
 
-def _entry(scrape: Scrape) -> dict[str, Any]:
+def _in_order(job: dict[str, Any]) -> dict[str, Any]:
+    """Discovery before what is done with the found: as people read and write the file."""
+    last = ("relabel_configs", "metric_relabel_configs")
+    return {key: job[key] for key in (*(k for k in job if k not in last), *(k for k in last if k in job))}
+
+
+def _entry(stack: Stack, scrape: Scrape, asks_for_password: bool = False) -> dict[str, Any]:
     entry: dict[str, Any] = {"job_name": scrape.job, "metrics_path": scrape.path}
     if scrape.params:
         entry["params"] = {key: list(values) for key, values in scrape.params.items()}
-    entry["static_configs"] = [{"targets": list(scrape.targets), "labels": dict(scrape.labels)}]
-    if scrape.relabel:
-        # Copies: YAML writes what two jobs share as an alias.
-        entry["relabel_configs"] = deepcopy(list(scrape.relabel))
+    if asks_for_password:
+        entry["basic_auth"] = web_credentials(stack)
     if scrape.rename:
         entry["metric_relabel_configs"] = [
             {
@@ -88,3 +106,23 @@ def _entry(scrape: Scrape) -> dict[str, Any]:
             for spoken, name in scrape.rename.items()
         ]
     return entry
+
+
+def web_credentials(stack: Stack) -> dict[str, str]:
+    """What Prometheus signs in with at its peers, at Alertmanager and at itself."""
+    return {"username": stack.settings.web_user, "password_file": WEB_PASSWORD}
+
+
+def web_arguments(stack: Stack) -> tuple[str, ...]:
+    """The flag that makes a Prometheus tool ask for the password, where the settings name a user."""
+    return (f"--web.config.file={WEB_CONFIG}",) if stack.settings.web_user else ()
+
+
+def web_secrets(stack: Stack) -> tuple[SecretFile, ...]:
+    """The files of a tool that asks for the password, and of what asks it: the probes and the reloader."""
+    if not stack.settings.web_user:
+        return ()
+    return (
+        SecretFile(WEB_CONFIG, "web-password-hash", form=f"basic_auth_users:\n  {stack.settings.web_user}: {{}}\n"),
+        SecretFile(f"{WEB_SECRETS}/authorization", "web-authorization"),
+    )

@@ -29,7 +29,7 @@ def service(stack: Stack, entry: Service) -> Workload:
             name: metric.model_dump(include={"type", "labels", "buckets", "help"})
             for name, metric in stack.catalog.metrics_of(entry).items()
         },
-        "endpoints": endpoints(stack.catalog, entry.dependencies),
+        "endpoints": endpoints(stack, entry.dependencies),
         "control_port": CONTROL_PORT,
     }
     return Workload(
@@ -54,9 +54,11 @@ def control(stack: Stack) -> Workload:
         "port": FAULTS_PORT,
         "host_metrics_port": 9100,
         "https_port": HTTPS_PORT,
-        "services": {s.name: f"http://{s.name}:{CONTROL_PORT}" for s in stack.catalog.services},
-        "addresses": {s.name: f"http://{s.address}" for s in stack.catalog.services},
-        "endpoints": endpoints(stack.catalog, tuple(stack.catalog.dependencies)),
+        "services": {
+            s.name: f"http://{stack.surroundings.every(s.name)}:{CONTROL_PORT}" for s in stack.catalog.services
+        },
+        "addresses": {s.name: f"http://{stack.surroundings.address(s)}" for s in stack.catalog.services},
+        "endpoints": endpoints(stack, tuple(stack.catalog.dependencies)),
     }
     return Workload(
         name="exchange-control",
@@ -86,13 +88,14 @@ def control(stack: Stack) -> Workload:
     )
 
 
-def endpoints(catalog: Catalog, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def endpoints(stack: Stack, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Where each dependency answers; passwords are files."""
+    catalog = stack.catalog
     result: dict[str, dict[str, Any]] = {}
     for name in names:
         if name in catalog.by_name:
             other = catalog.by_name[name]
-            result[name] = {"url": f"http://{other.address}{other.health_path}"}
+            result[name] = {"url": f"http://{stack.surroundings.address(other)}{other.health_path}"}
             continue
         store = catalog.dependencies[name]
         if store.kind == "host":

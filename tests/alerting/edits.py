@@ -45,7 +45,7 @@ def broken_edits_of_both(folder: Path) -> Edited:
     here.mkdir()
     with loop_thread() as loop, services(loop, here) as start:
         running = start(name=WATCHED)
-        targets = {catalog.services[0].address: running.url.removeprefix("http://")}
+        targets = {stack_of().surroundings.address(catalog.services[0]): running.url.removeprefix("http://")}
         with Platform(folder, catalog=catalog, targets=targets) as platform:
             answers = f'up{{job="{WATCHED}"}} == 1 and on (service) probe_success == 1 unless on (service) ALERTS'
             wait_for(lambda: bool(platform.query(answers)), 60)

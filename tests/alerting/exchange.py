@@ -127,7 +127,12 @@ class Exchange:
         for service in stack.catalog.services:
             team = list(stack.catalog.teams).index(service.team) + 1
             number = sum(address.startswith(f"127.0.{team}.") for address in self.targets.values()) + 1
-            self._add(service.name, service.address, f"127.0.{team}.{number}", self._service_pages(service))
+            self._add(
+                service.name,
+                stack.surroundings.address(service),
+                f"127.0.{team}.{number}",
+                self._service_pages(service),
+            )
         for address, service_name in _exporters(stack).items():
             host = f"127.0.100.{len(self.targets) - len(stack.catalog.services) + 1}"
             self._add(address, address, host, self._exporter_pages(service_name))
@@ -212,7 +217,7 @@ def _exporters(stack: Stack) -> dict[str, str]:
     prometheus = next(w for w in assembly.workloads(stack, environ={}) if w.name == "prometheus")
     config = yaml.safe_load(next(f.content for f in prometheus.config_files if f.path.endswith("/prometheus.yml")))
     real = {"prometheus", "alertmanager", "blackbox-exporter", "inbox", "health"}
-    services = {service.address for service in stack.catalog.services}
+    services = {stack.surroundings.address(service) for service in stack.catalog.services}
     return {
         address: group["labels"]["service"]
         for job in config["scrape_configs"]

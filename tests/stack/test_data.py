@@ -101,7 +101,7 @@ def test_expected_series_of_every_service(live: Live) -> None:
 
 def test_health_is_the_json_of_the_specification(live: Live) -> None:
     for service in live.stack.catalog.services:
-        body = json.loads(live.fetch(f"http://{service.address}{service.health_path}"))
+        body = json.loads(live.fetch(f"http://{live.stack.surroundings.address(service)}{service.health_path}"))
         assert list(body) == ["status", "timestamp", "version", "dependencies"], service.name
         assert body["status"] == "ok"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body["timestamp"])

@@ -80,8 +80,8 @@ def test_two_settings_with_one_port(project: Path) -> None:
 
 
 def test_unknown_stack(project: Path) -> None:
-    with pytest.raises(InputError, match=r"Pulumi\.staging\.yaml: no such stack; the stacks here are dev"):
-        render.resources("staging", root=project)
+    with pytest.raises(InputError, match=r"Pulumi\.nowhere\.yaml: no such stack; the stacks here are dev"):
+        render.resources("nowhere", root=project)
 
 
 def test_settings_are_exactly_those_declared() -> None:

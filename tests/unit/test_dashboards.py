@@ -160,7 +160,7 @@ def test_no_two_dashboards_have_one_name(boards: list[Dashboard]) -> None:
 
 def test_data_sources_are_chosen_among_those_that_are_provisioned(boards: list[Dashboard]) -> None:
     stack = load("dev")
-    sources = yaml.safe_load(yaml.safe_dump(grafana.datasources(stack.settings.environment)))["datasources"]
+    sources = yaml.safe_load(yaml.safe_dump(grafana.datasources(stack.settings)))["datasources"]
     assert {source["type"] for source in sources} == set(SOURCES)
     for board in boards:
         chosen = {v["name"]: v["query"] for v in board.document["templating"]["list"] if v["type"] == "datasource"}

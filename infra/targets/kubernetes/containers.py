@@ -1,0 +1,147 @@
+"""The containers of a pod: the workload itself, and the reloader beside it."""
+
+import math
+from typing import Any
+
+from infra.surroundings import RELOADER_PORT
+from infra.targets.kubernetes import volumes
+from infra.workload import MIB, Probe, Resources, Workload
+
+# The checker reads every rule while it works; between two changes the reloader needs next to nothing.
+RELOADER = Resources(memory=192 * MIB, cpu=0.5, cpu_request=0.01)
+RELOADER_REQUEST = "24Mi"
+AUTHORIZATION = "web-authorization"
+
+
+def main(workload: Workload) -> dict[str, Any]:
+    """The workload's own container."""
+    container: dict[str, Any] = {
+        "name": workload.name,
+        "image": workload.image.reference,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [_port(workload, number) for number in range(len(workload.ports))],
+        "resources": _resources(workload.resources),
+        "securityContext": _locked(workload),
+        "volumeMounts": volumes.mounts(workload),
+        **_probes(workload),
+    }
+    if workload.command:
+        container["command"] = list(workload.command)
+    if workload.args:
+        container["args"] = list(workload.args)
+    env = [{"name": key, "value": value} for key, value in sorted(workload.env.items())]
+    if workload.asks_for_password:
+        env.append({"name": "AUTHORIZATION_FILE", "value": _authorization(workload)})
+    if env:
+        container["env"] = env
+    return {key: value for key, value in container.items() if value != []}
+
+
+def _port(workload: Workload, number: int) -> dict[str, Any]:
+    port = workload.ports[number]
+    found: dict[str, Any] = {"name": port.name, "containerPort": port.number, "protocol": "TCP"}
+    scraped = any(scrape.targets[0].endswith(f":{port.number}") for scrape in workload.scrapes)
+    if workload.kind == "per-node" and (scraped or workload.security.host_network):
+        # Prometheus asks every node, so that an agent that is missing is a target that does not answer.
+        found["hostPort"] = port.number
+    return found
+
+
+def _resources(wanted: Resources, memory_request: str = "") -> dict[str, Any]:
+    memory = f"{wanted.memory // MIB}Mi"
+    return {
+        "requests": {"cpu": _cores(wanted.cpu_request), "memory": memory_request or memory},
+        "limits": {"cpu": _cores(wanted.cpu), "memory": memory},
+    }
+
+
+def _cores(value: float) -> str:
+    """As the API writes it back: 2, 500m."""
+    return f"{value:.0f}" if value == int(value) else f"{round(value * 1000)}m"
+
+
+def _locked(workload: Workload) -> dict[str, Any]:
+    capabilities: dict[str, Any] = {"drop": ["ALL"]}
+    if workload.security.capabilities:
+        capabilities["add"] = list(workload.security.capabilities)
+    return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": capabilities}
+
+
+def _probes(workload: Workload) -> dict[str, Any]:
+    probe = workload.readiness
+    if probe is None:
+        return {}
+    alive = _action(workload, probe, probe.live_path or probe.path)
+    every = 5
+    return {
+        "startupProbe": {
+            **alive,
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": math.ceil(probe.start_limit / 2),
+        },
+        "readinessProbe": {
+            **_action(workload, probe, probe.path),
+            "periodSeconds": every,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        # A minute of silence before a restart: a restart loses more than a slow minute does.
+        "livenessProbe": {**alive, "periodSeconds": 15, "timeoutSeconds": 5, "failureThreshold": 4},
+    }
+
+
+def _action(workload: Workload, probe: Probe, path: str) -> dict[str, Any]:
+    if probe.command:
+        return {"exec": {"command": list(probe.command)}}
+    if workload.asks_for_password:
+        # A probe of the cluster's own would carry the password in the object.
+        return {"exec": {"command": ["sh", f"{volumes.SCRIPTS_PATH}/ask.sh", "GET", str(probe.port), path]}}
+    return {"httpGet": {"path": path, "port": probe.port}}
+
+
+def _authorization(workload: Workload) -> str:
+    return next(file.path for file in workload.secret_files if file.secret == AUTHORIZATION)
+
+
+def first_configuration(workload: Workload) -> dict[str, Any]:
+    """Checks the configuration and lays it out before the workload starts."""
+    return _script(workload, "first-configuration", "once")
+
+
+def reloader(workload: Workload) -> dict[str, Any]:
+    """Checks each change, hands it over, and tells by its metrics whether it was taken."""
+    port = {"name": "reloader", "containerPort": RELOADER_PORT, "protocol": "TCP"}
+    alive = {"tcpSocket": {"port": RELOADER_PORT}, "periodSeconds": 15, "timeoutSeconds": 5, "failureThreshold": 4}
+    return {
+        **_script(workload, "config-reloader", "watch"),
+        "ports": [port],
+        "readinessProbe": {**alive, "periodSeconds": 5},
+        "livenessProbe": alive,
+        "startupProbe": {**alive, "periodSeconds": 2, "failureThreshold": 30},
+    }
+
+
+def _script(workload: Workload, name: str, mode: str) -> dict[str, Any]:
+    environment = {
+        "SOURCE": volumes.SOURCE,
+        "TARGET": volumes.live_folder(workload),
+        "CHECK": " && ".join(" ".join(command) for command in workload.checks),
+        "COMPONENT": workload.name,
+        "PORT": str(next(port.number for port in workload.ports if port.name == "http")),
+        "METRIC": workload.reload_metric,
+        "METRICS_DIR": volumes.METRICS_PATH,
+        "METRICS_PORT": str(RELOADER_PORT),
+    }
+    if workload.asks_for_password:
+        environment["AUTHORIZATION_FILE"] = _authorization(workload)
+    return {
+        "name": name,
+        "image": workload.image.reference,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", f"{volumes.SCRIPTS_PATH}/reload.sh", mode],
+        "env": [{"name": key, "value": value} for key, value in sorted(environment.items())],
+        "resources": _resources(RELOADER, RELOADER_REQUEST),
+        "securityContext": _locked(workload),
+        "volumeMounts": volumes.reloader_mounts(workload),
+    }

@@ -1,0 +1,285 @@
+"""A stack on Kubernetes: apply, wait, show, remove. Asks the cluster's API with the kubeconfig at hand.
+
+With `pulumi` on the PATH the engine deploys; without it the same manifests are applied server-side, which is
+what `kubectl apply --server-side -f .render/<stack>` does, and what is no longer declared is removed.
+"""
+
+import base64
+import http.client
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from infra import assembly, cluster, secrets
+from infra.errors import InputError
+from infra.stack import Stack
+from infra.surroundings import NAMESPACE
+from infra.targets.kubernetes import config, name_of, objects
+from infra.targets.kubernetes.manifest import PART_OF, Manifest, namespace_of
+from infra.targets.kubernetes.manifests import FILES
+from infra.workload import Workload
+from operate import deploy
+from operate.progress import step
+
+MANAGER = "mycrypto-monitoring"
+KINDS = {"stateful": "StatefulSet", "stateless": "Deployment", "per-node": "DaemonSet"}
+# What holds data, what others stand in, and what was given by hand: `down` leaves it.
+KEPT = ("Namespace", "PersistentVolumeClaim", "Secret")
+APIS = {
+    "v1": ("Namespace", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "Service"),
+    "apps/v1": ("StatefulSet", "Deployment", "DaemonSet"),
+    "policy/v1": ("PodDisruptionBudget",),
+    "networking.k8s.io/v1": ("NetworkPolicy", "Ingress"),
+    "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
+    "scheduling.k8s.io/v1": ("PriorityClass",),
+}
+
+
+class Cluster:
+    """The API of the cluster that a stack's settings name."""
+
+    def __init__(self, stack: Stack) -> None:
+        from kubernetes import dynamic  # noqa: PLC0415 - a second of import that Docker's stacks do without
+
+        self.stack = stack
+        self.client = cluster.client(stack.settings)
+        self.api = dynamic.DynamicClient(self.client)  # type: ignore[no-untyped-call]
+
+    def apply(self, items: Sequence[Manifest]) -> None:
+        """Apply each manifest server-side. Raises InputError with the API's words for one that it refuses."""
+        from kubernetes.dynamic.exceptions import DynamicApiError  # noqa: PLC0415
+
+        for item in items:
+            kind = self.api.resources.get(api_version=item["apiVersion"], kind=item["kind"])
+            metadata = item["metadata"]
+            try:
+                kind.server_side_apply(
+                    body=item,
+                    name=metadata["name"],
+                    namespace=metadata.get("namespace"),
+                    field_manager=MANAGER,
+                    force_conflicts=True,
+                )
+            except DynamicApiError as error:
+                words = json.loads(error.body).get("message", error.reason) if error.body else error.reason
+                raise InputError(
+                    f"the cluster refuses {name_of(item)}: {words}; correct that and run it again."
+                ) from None
+
+    def ours(self) -> Iterator[Any]:
+        """Every object in the cluster that carries the platform's label."""
+        for version, kinds in APIS.items():
+            for kind in kinds:
+                resource = self.api.resources.get(api_version=version, kind=kind)
+                yield from resource.get(label_selector=f"app.kubernetes.io/part-of={PART_OF}").items
+
+    def delete(self, item: Any) -> None:
+        """Delete one object with what depends on it; one that is gone already is fine."""
+        from kubernetes.dynamic.exceptions import NotFoundError  # noqa: PLC0415
+
+        resource = self.api.resources.get(api_version=item.apiVersion, kind=item.kind)
+        try:
+            resource.delete(name=item.metadata.name, namespace=item.metadata.namespace)
+        except NotFoundError:
+            return
+
+    def read(self, kind: str, workload: Workload) -> Any:
+        """The controller of a workload, None when there is none."""
+        from kubernetes.dynamic.exceptions import NotFoundError  # noqa: PLC0415
+
+        resource = self.api.resources.get(api_version="apps/v1", kind=kind)
+        try:
+            return resource.get(name=workload.name, namespace=namespace_of(self.stack, workload))
+        except NotFoundError:
+            return None
+
+    def ask(self, pod: str, port: int, path: str) -> Any:
+        """The JSON that a pod of the platform answers to GET `path`, through the API server; None while it cannot."""
+        from kubernetes import client  # noqa: PLC0415
+        from kubernetes.stream import portforward  # noqa: PLC0415
+
+        try:
+            core = client.CoreV1Api(self.client)
+            forward = portforward(core.connect_get_namespaced_pod_portforward, pod, NAMESPACE, ports=str(port))
+            link = http.client.HTTPConnection("127.0.0.1", timeout=20)
+            link.sock = forward.socket(port)
+            link.request("GET", path, headers={"Authorization": f"Basic {self._credentials()}", "Connection": "close"})
+            answer = link.getresponse()
+            return json.loads(answer.read()) if answer.status == HTTPStatus.OK else None
+        except (client.ApiException, OSError, http.client.HTTPException, ValueError):
+            return None
+
+    def _credentials(self) -> str:
+        """What the platform's own probes sign in with."""
+        secret = self.api.resources.get(api_version="v1", kind="Secret").get(
+            name="prometheus-secrets", namespace=NAMESPACE
+        )
+        return base64.b64decode(secret.data["authorization"]).decode()
+
+
+def up(stack: Stack) -> None:
+    """Bring the cluster to what the program declares, and wait until it is well."""
+    workloads = assembly.workloads(stack)
+    cluster.verify(stack.settings)
+    if shutil.which("pulumi"):
+        print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
+        with step("pulumi up"):
+            deploy.pulumi(stack, "up", "--yes", "--skip-preview")
+    else:
+        print("applying the manifests server-side: no pulumi on the PATH", flush=True)
+        values = secrets.given(stack.settings, {})
+        secrets.check(stack.settings, workloads, values, stack.name)
+        here = Cluster(stack)
+        declared = objects(stack, workloads)
+        with step(f"applying {len(declared)} objects"):
+            spaces = [item for item in declared if item["kind"] == "Namespace"]
+            here.apply([*spaces, *config.secrets(stack, workloads, values)])
+            here.apply([item for item in declared if item["kind"] != "Namespace"])
+        names = {name_of(item) for item in declared}
+        gone = [o for o in here.ours() if o.kind not in KEPT and name_of(o.to_dict()) not in names]
+        for item in gone:
+            print(f"  removing {name_of(item.to_dict())}, which is no longer declared", flush=True)
+            here.delete(item)
+    wait(stack)
+
+
+def make_secrets(stack: Stack) -> str:
+    """Create or change the Secrets from the environment; returns what was done, without a value."""
+    workloads = assembly.workloads(stack)
+    values = secrets.given(stack.settings, {})
+    secrets.check(stack.settings, workloads, values, stack.name)
+    cluster.verify(stack.settings)
+    here = Cluster(stack)
+    items = config.secrets(stack, workloads, values)
+    spaces = {item["metadata"]["namespace"] for item in items}
+    here.apply([o for o in objects(stack, workloads) if o["kind"] == "Namespace" and o["metadata"]["name"] in spaces])
+    here.apply(items)
+    return "\n".join(f"{name_of(item)}: {', '.join(item['stringData'])}" for item in items)
+
+
+def down(stack: Stack, purge: bool, unprotect: bool) -> str:
+    """Remove what runs and what configures it. Data goes only with both flags. Returns what was done."""
+    cluster.verify(stack.settings)
+    if purge and not unprotect:
+        raise InputError(
+            f"the volumes of stack {stack.name} are protected; to delete its metrics, logs and secrets for good run "
+            f"`make down STACK={stack.name} PURGE=1 UNPROTECT=1`."
+        )
+    if shutil.which("pulumi") and deploy.has_state(stack):
+        with step("pulumi destroy"):
+            deploy.pulumi(stack, "destroy", "--yes", "--skip-preview", "--exclude-protected")
+    here = Cluster(stack)
+    items = [item for item in here.ours() if item.kind != "Namespace" and (purge or item.kind not in KEPT)]
+    order = [kind for kinds in reversed(FILES.values()) for kind in kinds]
+    for item in sorted(items, key=lambda o: order.index(o.kind)):
+        here.delete(item)
+    namespaces = [item for item in here.ours() if item.kind == "Namespace"]
+    if purge:
+        for item in namespaces:
+            here.delete(item)
+        return f"{stack.name} is down; its namespaces, volumes and secrets are removed"
+    with step("waiting for the pods to end"):
+        _until_no_pods(here, [item.metadata.name for item in namespaces])
+    return f"{stack.name} is down, {len(items)} objects removed; volumes and secrets are kept"
+
+
+def _until_no_pods(here: Cluster, namespaces: Sequence[str], seconds: int = 360) -> None:
+    pods = here.api.resources.get(api_version="v1", kind="Pod")
+    end = time.monotonic() + seconds
+    while any(pods.get(namespace=name).items for name in namespaces):
+        if time.monotonic() > end:
+            raise InputError("pods still end after 6 minutes; `kubectl get pods --all-namespaces` shows which.")
+        time.sleep(1)
+
+
+def _unready(here: Cluster, workloads: Sequence[Workload]) -> Iterator[str]:
+    for workload in workloads:
+        state = here.read(KINDS[workload.kind], workload)
+        if state is None:
+            yield f"{workload.name} is not there"
+            continue
+        ready, wanted = _replicas(state)
+        current = (state.status.observedGeneration or 0) >= state.metadata.generation
+        if ready < wanted or not current or _updated(state) < wanted:
+            yield f"{workload.name} has {ready} of {wanted} ready"
+
+
+def _replicas(state: Any) -> tuple[int, int]:
+    if state.kind == "DaemonSet":
+        return state.status.numberReady or 0, state.status.desiredNumberScheduled or 0
+    return state.status.readyReplicas or 0, state.spec.replicas
+
+
+def _updated(state: Any) -> int:
+    return (state.status.updatedNumberScheduled if state.kind == "DaemonSet" else state.status.updatedReplicas) or 0
+
+
+def targets(here: Cluster) -> list[dict[str, Any]]:
+    """Prometheus' active targets; empty while it does not answer."""
+    answer = here.ask("prometheus-0", 9090, "/api/v1/targets?state=active")
+    return answer["data"]["activeTargets"] if answer else []
+
+
+def wait(stack: Stack, seconds: int = 300) -> None:
+    """Wait until every replica is ready and every target of the platform itself answers. Raises InputError."""
+    here = Cluster(stack)
+    workloads = assembly.workloads(stack)
+    start, said = time.monotonic(), ""
+    while True:
+        left = list(_unready(here, workloads))
+        if not left:
+            found = targets(here)
+            left = [
+                f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}"
+                for t in found
+                if t["health"] != "up" and (stack.settings.simulator or t["labels"]["job"] not in stack.catalog.by_name)
+            ]
+            left += [] if found else ["Prometheus does not answer yet"]
+        if not left:
+            return
+        line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
+        if line != said:
+            print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)
+            said = line
+        if time.monotonic() - start > seconds:
+            raise InputError(
+                f"after {seconds} s {left[0]}; `kubectl -n {NAMESPACE} get pods` and `kubectl -n {NAMESPACE} describe "
+                "pod NAME` say why. Run the same command again after that."
+            )
+        time.sleep(1)
+
+
+def table(stack: Stack) -> bool:
+    """Print what runs and what is scraped; whether all of it is well."""
+    here = Cluster(stack)
+    grid = Table(box=box.SIMPLE, title=f"stack {stack.name} on {here.client.configuration.host}", title_justify="left")
+    for column in ("component", "version", "kind", "ready"):
+        grid.add_column(column)
+    well = True
+    for workload in assembly.workloads(stack):
+        state = here.read(KINDS[workload.kind], workload)
+        ready, wanted = _replicas(state) if state else (0, workload.replicas)
+        fine = state is not None and ready >= wanted
+        well &= fine
+        mark = "green" if fine else "red"
+        grid.add_row(workload.name, workload.image.version, KINDS[workload.kind], f"[{mark}]{ready}/{wanted}[/]")
+    Console(width=120).print(grid)
+    found = targets(here)
+    lost = [t for t in found if t["health"] != "up"]
+    print(f"targets: {len(found) - len(lost)} of {len(found)} up")
+    for target in lost:
+        print(f"  {target['labels']['job']} {target['labels']['instance']}: {target['lastError']}")
+    for component, reason in stack.images.unavailable.items():
+        print(f"{component} is left out: {reason}")
+    print(
+        f"Grafana: {stack.grafana_url}   Prometheus, Alertmanager: `kubectl -n {NAMESPACE} port-forward svc/prometheus "
+        f"9090` (alertmanager 9093), user {stack.settings.web_user}"
+    )
+    return well and bool(found) and not lost
