@@ -4,7 +4,9 @@
 set -euo pipefail
 role=$1
 data=/var/lib/postgresql/data/pgdata
-export PGPASSFILE=/run/secrets/postgres.pgpass
+# libpq wants its file readable by the owner alone, which a mounted Secret is not on every platform.
+export PGPASSFILE=/tmp/pgpass
+(umask 077 && printf '*:*:*:*:%s\n' "$(</run/secrets/postgres-password)" >"$PGPASSFILE")
 
 if [[ $role == primary && ! -s $data/PG_VERSION ]]; then
   rm -rf "$data"

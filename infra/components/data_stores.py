@@ -23,9 +23,9 @@ def postgres(stack: Stack, role: str) -> Workload:
         ),
         secret_files=(
             SecretFile("/run/secrets/postgres-password", "postgres-password"),
-            SecretFile("/run/secrets/postgres.pgpass", "postgres-password", form="*:*:*:*:{}\n"),
         ),
         storage=Storage("/var/lib/postgresql/data", 20 * GIB),
+        scratch=("/tmp",),  # noqa: S108 - the container's own
         readiness=Probe(
             command=("pg_isready", "--host=127.0.0.1", "--username=exchange", "--dbname=exchange"), start_period=60
         ),
@@ -77,6 +77,7 @@ def rabbitmq(stack: Stack) -> Workload:
             ),
         ),
         storage=Storage("/var/lib/rabbitmq", 1 * GIB),
+        scratch=("/tmp", "/var/log/rabbitmq"),  # noqa: S108 - the container's own
         # One scheduler thread pair is plenty here, and idle Erlang schedulers spin.
         env={"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"},
         readiness=Probe(command=listens_on(5672), start_period=60),

@@ -72,6 +72,7 @@ def control(stack: Stack) -> Workload:
         ports=(Port("http", FAULTS_PORT, stack.settings.faults_port), Port("host", 9100), Port("https", HTTPS_PORT)),
         config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
         secret_files=SECRETS,
+        scratch=("/tmp",),  # noqa: S108 - the container's own
         readiness=Probe(command=listens_on(FAULTS_PORT)),
         scrapes=(
             Scrape(

@@ -53,6 +53,8 @@ NODE_DIRECTORIES = {
     "/run/netns": "netns",
     "/var/lib/cni": "cni",
     "/var/lib/kubelet": "kubelet",
+    # Where the log collector keeps how far it has read.
+    "/var/lib/mycrypto-log-collector": "log-collector",
     "/var/local-path-provisioner": "volumes",
     "/var/log/containers": "container-logs",
     "/var/log/pods": "pod-logs",
