@@ -1,8 +1,11 @@
 """The cluster a stack is deployed to: whether it answers, and has what the settings name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from infra.errors import InputError
 from infra.settings import Settings
@@ -11,7 +14,7 @@ TIMEOUT = 4  # seconds for one answer; several are asked for within the promised
 
 
 def client(settings: Settings) -> Any:
-    """An API client of the context that the settings name. Raises InputError without a usable kubeconfig."""
+    """An API client of the context that the settings name. Raises InputError where no cluster answers."""
     # A second of import that stacks on Docker need not wait for.
     from kubernetes import client as api  # noqa: PLC0415
     from kubernetes import config  # noqa: PLC0415
@@ -20,38 +23,47 @@ def client(settings: Settings) -> Any:
         config.load_kube_config(  # type: ignore[no-untyped-call]
             context=settings.kube_context or None
         )
-    except config.ConfigException as error:
+    except (config.ConfigException, yaml.YAMLError) as error:
         place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
+        words = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"kubeconfig {place}: {str(error).rstrip('.')}; name yours with `export KUBECONFIG=...`, and its context "
-            "with monitoring:kubeContext."
+            f"kubeconfig {place}: {words}; name yours with `export KUBECONFIG=...`, and its context with "
+            "monitoring:kubeContext."
         ) from None
     chosen = api.Configuration.get_default_copy()
     chosen.retries = False
-    return api.ApiClient(chosen)
+    connection = api.ApiClient(chosen)
+    _asked(connection, api.VersionApi(connection).get_code)
+    return connection
 
 
-def verify(settings: Settings) -> None:
-    """Raise InputError when the cluster does not answer, or lacks the storage class."""
+def _asked(connection: Any, ask: Callable[..., Any]) -> Any:
+    """The cluster's answer. Raises InputError where there is none in time, or a refusal."""
     import urllib3  # noqa: PLC0415
-    from kubernetes import client as api  # noqa: PLC0415
+    from kubernetes.client import ApiException  # noqa: PLC0415
 
-    connection = client(settings)
     host = connection.configuration.host
     try:
-        api.VersionApi(connection).get_code(_request_timeout=TIMEOUT)
-        classes = api.StorageV1Api(connection).list_storage_class(_request_timeout=TIMEOUT).items
-    except urllib3.exceptions.HTTPError as error:
-        reason = str(getattr(error, "reason", error)).rpartition(": ")[2]
+        return ask(_request_timeout=TIMEOUT)
+    except (urllib3.exceptions.HTTPError, ApiException) as error:
+        if isinstance(error, ApiException) and error.status:
+            raise InputError(
+                f"the cluster at {host} refuses ({error.status} {error.reason}); sign in again, or ask its owner for "
+                "the right to read versions and storage classes."
+            ) from None
+        reason = str(getattr(error, "reason", None) or error).rpartition(": ")[2]
         raise InputError(
             f"the cluster at {host} does not answer ({reason}); start it, or name another with KUBECONFIG or "
             "monitoring:kubeContext."
         ) from None
-    except api.ApiException as error:
-        raise InputError(
-            f"the cluster at {host} refuses ({error.status} {error.reason}); sign in again, or ask for the right to "
-            "list storage classes."
-        ) from None
+
+
+def verify(settings: Settings) -> None:
+    """Raise InputError when the cluster does not answer, or lacks the storage class."""
+    from kubernetes.client import StorageV1Api  # noqa: PLC0415
+
+    connection = client(settings)
+    classes = _asked(connection, StorageV1Api(connection).list_storage_class).items
     metadata = {item.metadata.name: item.metadata.annotations or {} for item in classes if item.metadata}
     names = sorted(filter(None, metadata))
     if settings.storage_class and settings.storage_class not in names:

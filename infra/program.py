@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pulumi
 
-from infra import assembly, capacity, checks, cluster, secretfiles, secrets, settings, stack
+from infra import assembly, capacity, checks, cluster, credentials, secretfiles, settings, stack
 from infra.errors import InputError
 from infra.targets import docker, kubernetes
 
@@ -18,14 +18,14 @@ def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.war
     try:
         name = pulumi.get_stack()
         configured = _config()
-        secret_keys = secrets.config_keys(settings.declared())
+        secret_keys = credentials.config_keys(settings.declared())
         values = settings.from_config(configured, f"Pulumi.{name}.yaml", secret_keys)
         current = stack.load(name, values, root)
         workloads = assembly.workloads(current)
-        at_hand = secrets.given(values, {key: configured[key] for key in secret_keys if key in configured})
+        at_hand = credentials.given(values, {key: configured[key] for key in secret_keys if key in configured})
         in_cluster = values.target == "kubernetes"
         if not (in_cluster and rendering):
-            secrets.check(values, workloads, at_hand, name)
+            credentials.check(values, workloads, at_hand, name)
         checks.verify(workloads)
         if in_cluster and not rendering:
             cluster.verify(values)

@@ -9,7 +9,7 @@ import secrets as random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from infra import secrets
+from infra import credentials
 from infra.settings import ROOT, Settings
 from infra.workload import SecretFile, Workload
 
@@ -31,7 +31,7 @@ def write(
     base.mkdir(parents=True, exist_ok=True)
     for directory in (base.parent, base):
         directory.chmod(0o700)
-    values = secrets.given(settings, {}, environ)
+    values = credentials.given(settings, {}, environ)
     for workload in workloads:
         for file in workload.secret_files:
             value = values.get(file.secret)

@@ -192,7 +192,8 @@ def declared() -> dict[str, Any]:
 def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[str] = ()) -> Settings:
     """Check `values` (setting -> value, strings where the engine passed them) over the declared defaults.
 
-    `secret_keys` belong to infra/secrets.py and are no settings. Raises InputError with the key, the value and the remedy.
+    `secret_keys` belong to infra/credentials.py and are no settings. Raises InputError with the key, the value
+    and the remedy.
     """
     schema = declared()
     merged: dict[str, Any] = {key: item["default"] for key, item in schema.items()}

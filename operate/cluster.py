@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from infra import assembly, cluster, secrets
+from infra import assembly, cluster, credentials
 from infra.errors import InputError
 from infra.stack import Stack
 from infra.surroundings import NAMESPACE
@@ -130,12 +130,13 @@ def up(stack: Stack) -> None:
     cluster.verify(stack.settings)
     if shutil.which("pulumi"):
         print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
+        _not_applied_by_hand(stack)
         with step("pulumi up"):
             deploy.pulumi(stack, "up", "--yes", "--skip-preview")
     else:
         print("applying the manifests server-side: no pulumi on the PATH", flush=True)
-        values = secrets.given(stack.settings, {})
-        secrets.check(stack.settings, workloads, values, stack.name)
+        values = credentials.given(stack.settings, {})
+        credentials.check(stack.settings, workloads, values, stack.name)
         here = Cluster(stack)
         declared = objects(stack, workloads)
         with step(f"applying {len(declared)} objects"):
@@ -150,12 +151,24 @@ def up(stack: Stack) -> None:
     wait(stack)
 
 
+def _not_applied_by_hand(stack: Stack) -> None:
+    """Raise InputError where the objects are there but not the engine's: it cannot take over what it did not make."""
+    if deploy.has_state(stack):
+        return
+    applied = [item for item in Cluster(stack).ours() if item.kind != "Namespace"]
+    if applied:
+        raise InputError(
+            f"{len(applied)} objects of the platform are on this cluster, and the engine knows nothing of stack "
+            f"{stack.name}; go on as they were applied, without pulumi on the PATH, or name the backend that has the "
+            "stack's state with PULUMI_BACKEND_URL."
+        )
+
+
 def make_secrets(stack: Stack) -> str:
     """Create or change the Secrets from the environment; returns what was done, without a value."""
     workloads = assembly.workloads(stack)
-    values = secrets.given(stack.settings, {})
-    secrets.check(stack.settings, workloads, values, stack.name)
-    cluster.verify(stack.settings)
+    values = credentials.given(stack.settings, {})
+    credentials.check(stack.settings, workloads, values, stack.name)
     here = Cluster(stack)
     items = config.secrets(stack, workloads, values)
     spaces = {item["metadata"]["namespace"] for item in items}
@@ -166,7 +179,6 @@ def make_secrets(stack: Stack) -> str:
 
 def down(stack: Stack, purge: bool, unprotect: bool) -> str:
     """Remove what runs and what configures it. Data goes only with both flags. Returns what was done."""
-    cluster.verify(stack.settings)
     if purge and not unprotect:
         raise InputError(
             f"the volumes of stack {stack.name} are protected; to delete its metrics, logs and secrets for good run "

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 from infra import assembly, render, secretfiles
 from infra.errors import InputError
@@ -54,17 +53,29 @@ def down(stack: Stack, purge: bool) -> str:
     return f"{said}; {count} volumes and the stack's generated secrets removed"
 
 
-def pulumi_environment(root: Path) -> dict[str, str]:
-    """Environment for the engine: a local file backend without a passphrase, unless the caller names a backend."""
+def pulumi_environment(stack: Stack) -> dict[str, str]:
+    """Environment for the engine: a local file backend, unless the caller names a backend of their own.
+
+    Raises InputError where the state would hold secrets and nothing says how to encrypt them.
+    """
     chosen = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
-    if "PULUMI_BACKEND_URL" not in chosen:
-        state = root / ".pulumi-state"
-        state.mkdir(mode=0o700, exist_ok=True)
-        chosen["PULUMI_BACKEND_URL"] = f"file://{state}"
-        # This state holds no secret value: secrets are files beside it. A passphrase the caller keeps for
-        # other stacks would not fit the salt in the stack's file.
-        chosen.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-        chosen["PULUMI_CONFIG_PASSPHRASE"] = ""
+    if "PULUMI_BACKEND_URL" in chosen:
+        return chosen
+    state = stack.root / ".pulumi-state"
+    state.mkdir(mode=0o700, exist_ok=True)
+    chosen["PULUMI_BACKEND_URL"] = f"file://{state}"
+    if stack.settings.target == "kubernetes":
+        if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(chosen):
+            raise InputError(
+                f"the state of stack {stack.name} holds secrets and nothing says how to encrypt them; name the file "
+                "with the passphrase, `export PULUMI_CONFIG_PASSPHRASE_FILE=...`, or your backend, "
+                "`export PULUMI_BACKEND_URL=...`."
+            )
+        return chosen
+    # This state holds no secret value: secrets are files beside it. A passphrase the caller keeps for
+    # other stacks would not fit the salt in the stack's file.
+    chosen.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+    chosen["PULUMI_CONFIG_PASSPHRASE"] = ""
     return chosen
 
 
@@ -73,7 +84,7 @@ def has_state(stack: Stack) -> bool:
     listing = subprocess.run(
         ["pulumi", "stack", "ls", "--json", "--non-interactive"],
         cwd=stack.root,
-        env=pulumi_environment(stack.root),
+        env=pulumi_environment(stack),
         capture_output=True,
         text=True,
         check=False,
@@ -83,7 +94,7 @@ def has_state(stack: Stack) -> bool:
 
 def pulumi(stack: Stack, command: str, *arguments: str) -> None:
     """Run an engine's command on the stack. Raises InputError where it fails; its own output says why."""
-    environment = pulumi_environment(stack.root)
+    environment = pulumi_environment(stack)
     select = ["pulumi", "stack", "select", "--create", stack.name, "--non-interactive"]
     run = ["pulumi", command, "--stack", stack.name, "--non-interactive", "--suppress-progress", *arguments]
     for line in (select, run):

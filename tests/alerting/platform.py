@@ -20,7 +20,7 @@ from urllib.parse import quote_plus
 import requests
 import yaml
 
-from infra import assembly, secrets, settings
+from infra import assembly, credentials, settings
 from infra.catalog import Catalog
 from infra.stack import Stack, load
 from infra.workload import ConfigFile, SecretFile, Workload
@@ -199,7 +199,7 @@ class Platform:
         folders = {str(Path(file.path).parent) for file in files}
         places = self._places | {place: str(root / place.lstrip("/")) for place in (*folders, *kept)}
         self._places |= {place: places[place] for place in folders}
-        values = secrets.known(self.stack.settings)
+        values = credentials.known(self.stack.settings)
         contents = {file.path: file.content for file in workload.config_files}
         contents |= {file.path: file.form.format(values[file.secret].default) for file in workload.secret_files}
         for place, content in contents.items():

@@ -7,6 +7,7 @@ import tarfile
 
 from infra import render
 from infra.settings import ROOT
+from infra.stack import load
 from operate import deploy
 from tests.stack.conftest import STACK, Live
 
@@ -16,7 +17,7 @@ def preview(pulumi: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [pulumi, "preview", "--stack", STACK, "--non-interactive", "--json", *arguments],
         cwd=ROOT,
-        env=deploy.pulumi_environment(ROOT),
+        env=deploy.pulumi_environment(load(STACK)),
         capture_output=True,
         text=True,
         check=False,

@@ -13,7 +13,7 @@ READ = ["get", "list", "watch"]
 
 
 def namespaces(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
-    """The platform's namespace, restricted; that of its host agents, which is not; and the exchange's, if it is ours."""
+    """The platform's namespace, restricted; its host agents', which cannot be; the exchange's, where it is ours."""
     levels = {NAMESPACE: "restricted", AGENTS_NAMESPACE: "privileged"}
     if any(workload.part_of == "exchange" for workload in workloads):
         levels[stack.settings.exchange_namespace] = "restricted"
@@ -60,7 +60,7 @@ def _discovery(stack: Stack, prometheus: Workload) -> list[Manifest]:
     return [*found, *_granted("ClusterRole", "monitoring-discovery", None, mine, rules, subjects)]
 
 
-def _granted(
+def _granted(  # noqa: PLR0917 - a role and its binding are made of these
     kind: str,
     name: str,
     namespace: str | None,

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from infra import secrets as known_secrets
+from infra import credentials
 from infra.stack import Stack
 from infra.surroundings import NAMESPACE
 from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of
@@ -63,7 +63,7 @@ def secret_name(workload: Workload) -> str:
 
 def secrets(stack: Stack, workloads: Sequence[Workload], values: Mapping[str, str]) -> list[Manifest]:
     """The Secrets, with `values` by the name of the secret. They leave this program only for the cluster."""
-    whole = known_secrets.derived(stack.settings, values)
+    whole = credentials.derived(stack.settings, values)
     return [
         manifest(
             "v1",
@@ -83,10 +83,10 @@ def secrets(stack: Stack, workloads: Sequence[Workload], values: Mapping[str, st
 
 def wanted_secrets(stack: Stack, workloads: Sequence[Workload]) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Namespace and name of each Secret that must be there, with the environment variable behind each of its keys."""
-    catalog = known_secrets.known(stack.settings)
+    catalog = credentials.known(stack.settings)
     for workload in workloads:
         if workload.secret_files:
-            keys = {key_of(f.path): catalog[known_secrets.source_of(f.secret)].env for f in workload.secret_files}
+            keys = {key_of(f.path): catalog[credentials.source_of(f.secret)].env for f in workload.secret_files}
             yield namespace_of(stack, workload), secret_name(workload), keys
 
 
