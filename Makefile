@@ -6,7 +6,8 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status secrets images render test test-unit test-rules test-alerting test-stack quiet-week storm record-metrics \
+.PHONY: help up down status secrets images render test test-unit test-rules test-alerting test-stack test-kubernetes \
+  quiet-week storm record-metrics \
   lint format lock bench dashboards-page cluster-up cluster-down
 
 help: ## list the verbs
@@ -33,9 +34,9 @@ images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
 
-# Two processes: the live stack mostly waits, the rest computes meanwhile.
-test: lint ## everything: lint, unit, rule and alerting tests, and the live stack `test` on ports of its own
-	@$(PYTHON) -m pytest --numprocesses=2
+# Three processes: the two live stacks mostly wait, the rest computes meanwhile.
+test: lint ## everything: lint, unit, rule and alerting tests, the live stack `test` on Docker, `staging` on a cluster
+	@$(PYTHON) -m pytest --numprocesses=3
 
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit
@@ -48,6 +49,9 @@ test-alerting: $(VENV) ## routes, inhibition, messages and storms with a real Pr
 
 test-stack: $(VENV) ## tests against the live stack `test`
 	@$(PYTHON) -m pytest tests/stack
+
+test-kubernetes: $(VENV) ## tests against the stack `staging` on a real cluster
+	@$(PYTHON) -m pytest tests/kubernetes
 
 quiet-week: $(VENV) ## replay the rules over a simulated week of normal traffic; nobody may be paged
 	@$(OPERATE) quiet-week

@@ -23,9 +23,10 @@ def client(settings: Settings) -> Any:
         config.load_kube_config(  # type: ignore[no-untyped-call]
             context=settings.kube_context or None
         )
-    except (config.ConfigException, yaml.YAMLError) as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         place = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube/config")
-        words = " ".join(str(error).split()).rstrip(".")
+        # The client's own words for YAML that is something else are those of a bug.
+        words = "is no kubeconfig" if isinstance(error, TypeError) else " ".join(str(error).split()).rstrip(".")
         raise InputError(
             f"kubeconfig {place}: {words}; name yours with `export KUBECONFIG=...`, and its context with "
             "monitoring:kubeContext."

@@ -128,15 +128,16 @@ class Scrape:
 
 @dataclass(frozen=True)
 class Call:
-    """A connection this workload opens: to a port of another workload, or of one of the places below."""
+    """A connection this workload opens: to a port of another workload, of a service or data store of the catalog, or
+    of one of the places below.
+    """
 
     to: str
     port: int
 
 
-# Places that are no workload of the stack: the exchange's services, the data stores and hosts wherever they
-# run, every machine of the cluster, the cluster's own API, and addresses outside.
-EXCHANGE, NODES, API_SERVER, OUTSIDE = "(exchange)", "(nodes)", "(api server)", "(outside)"
+# Places without a name in the stack: every machine of the cluster, the cluster's own API, and addresses outside.
+NODES, API_SERVER, OUTSIDE = "(nodes)", "(api server)", "(outside)"
 
 
 @dataclass(frozen=True)

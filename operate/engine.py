@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from infra.errors import InputError
+from operate import tools
 from operate.progress import step
 
 LOG = Path("/var/log/dockerd.log")
@@ -22,6 +23,14 @@ def answers() -> bool:
 
 def ensure() -> None:
     """Use a running engine, else start or install one (Debian, root). Raises InputError where neither can be."""
+    if answers():
+        return
+    # Two tests, or two people, may come to a fresh machine at once.
+    with tools.lock("engine"):
+        _ensure()
+
+
+def _ensure() -> None:
     if answers():
         return
     problem = obstacle()
@@ -50,6 +59,11 @@ def obstacle() -> str | None:
 
 def apt_install(*packages: str) -> None:
     """Install Debian packages, as root. Raises InputError with apt's last line."""
+    with tools.lock("apt"):
+        _apt_install(*packages)
+
+
+def _apt_install(*packages: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A source that does not answer matters only if a package is missing because of it.
     subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=False)

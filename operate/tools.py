@@ -187,7 +187,7 @@ def lock(key: str, say: Say = speak) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process builds {key}: waiting for it")
+            say(f"another process is at {key}: waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

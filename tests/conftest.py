@@ -30,7 +30,7 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.split("/")[1]
-        return folder if folder in ("stack", "alerting") else nodeid
+        return folder if folder in ("stack", "kubernetes", "alerting") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:

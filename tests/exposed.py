@@ -106,12 +106,10 @@ def _all(asked: list[Matcher], value: str) -> bool:
 
 
 def everything() -> Known:
-    """All that stack dev has; components that no image can be had for count too."""
+    """All that stack dev has and what a cluster adds; components that no image can be had for count too."""
     stack = load("dev")
     stack = replace(stack, images=replace(stack.images, unavailable={}))
-    prometheus = next(workload for workload in assembly.workloads(stack) if workload.name == "prometheus")
-    files = {file.path: yaml.load(file.content, yaml.CSafeLoader) for file in prometheus.config_files}
-    (config,) = (content for path, content in files.items() if path.endswith("/prometheus.yml"))
+    files = _files_of_prometheus(stack)
     rules = [
         (path.rpartition("/")[2], rule)
         for path, content in files.items()
@@ -119,7 +117,18 @@ def everything() -> Known:
         for group in content["groups"]
         for rule in group["rules"]
     ]
-    return Known(list(_exposed(stack, config["scrape_configs"])), rules)
+    return Known([*_exposed(stack, files), *_exposed_in_a_cluster(_files_of_prometheus(load("staging")))], rules)
+
+
+def _files_of_prometheus(stack: Stack) -> dict[str, Any]:
+    prometheus = next(workload for workload in assembly.workloads(stack) if workload.name == "prometheus")
+    return {file.path: yaml.load(file.content, yaml.CSafeLoader) for file in prometheus.config_files}
+
+
+def _scrape_configs(files: dict[str, Any]) -> list[dict[str, Any]]:
+    (config,) = (content for path, content in files.items() if path.endswith("/prometheus.yml"))
+    scrapes: list[dict[str, Any]] = config["scrape_configs"]
+    return scrapes
 
 
 def _of_contract(metrics: dict[str, Metric]) -> Iterator[tuple[str, set[str]]]:
@@ -131,10 +140,26 @@ def _of_contract(metrics: dict[str, Metric]) -> Iterator[tuple[str, set[str]]]:
             yield name, set(metric.labels)
 
 
-def _exposed(stack: Stack, scrape_configs: list[dict[str, Any]]) -> Iterator[Exposed]:
-    for scrape in scrape_configs:
+def _added(scrape: dict[str, Any]) -> set[str]:
+    """The labels that a scrape job adds to what it finds."""
+    fixed = (label for target in scrape.get("static_configs", ()) for label in target["labels"])
+    relabelled = (rule["target_label"] for rule in scrape.get("relabel_configs", ()) if "target_label" in rule)
+    return {"job", "instance", *fixed, *(label for label in relabelled if not label.startswith("__"))}
+
+
+def _exposed_in_a_cluster(files: dict[str, Any]) -> Iterator[Exposed]:
+    """What only a cluster has, or has with other labels, as it was recorded there after the job's own relabelling."""
+    for scrape in _scrape_configs(files):
         job = scrape["job_name"]
-        added = {"job", "instance", *(label for target in scrape["static_configs"] for label in target["labels"])}
+        _, metrics = record.read(record.FOLDER / "kubernetes" / f"{job}.txt")
+        if metrics:
+            for name, labels in {**{n: m.labels for n, m in metrics.items()}, "up": set[str]()}.items():
+                yield Exposed(name, job, frozenset(labels | _added(scrape)))
+
+
+def _exposed(stack: Stack, files: dict[str, Any]) -> Iterator[Exposed]:
+    for scrape in _scrape_configs(files):
+        job, added = scrape["job_name"], _added(scrape)
         if job in stack.catalog.by_name:
             own = dict(_of_contract(stack.catalog.metrics_of(stack.catalog.by_name[job])))
         else:

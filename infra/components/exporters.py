@@ -1,9 +1,9 @@
 """Exporters that stand beside what they watch: hosts, containers, Postgres, Redis, HTTP probes."""
 
 from infra.catalog import Dependency
+from infra.components import simulator
 from infra.stack import Stack
 from infra.workload import (
-    EXCHANGE,
     MIB,
     OUTSIDE,
     Call,
@@ -87,7 +87,8 @@ def blackbox(stack: Stack) -> Workload:
         readiness=Probe("/-/healthy", 9115),
         replicas=stack.settings.size("blackbox-exporter").replicas or 1,
         calls=(
-            *dict.fromkeys(Call(EXCHANGE, service.port) for service in stack.catalog.services),
+            *(Call(service.name, service.port) for service in stack.catalog.services),
+            *((Call(simulator.CONTROL, simulator.HTTPS_PORT),) if stack.settings.simulator else ()),
             *dict.fromkeys(Call(OUTSIDE, int(probe.rpartition(":")[2])) for probe in stack.settings.tls_probes),
         ),
         scrapes=(Scrape("blackbox-exporter", ("blackbox-exporter:9115",), _labels("blackbox-exporter", "platform")),),
@@ -125,7 +126,7 @@ def _postgres(stack: Stack, name: str, store: Dependency, host: str) -> Workload
         config_files=files,
         secret_files=(SecretFile("/run/secrets/postgres-password", "postgres-password"),),
         readiness=Probe("/", 9187),
-        calls=(Call(EXCHANGE, store.port or 0),),
+        calls=(Call(host, store.port or 0),),
         scrapes=(
             Scrape(
                 "postgres",
@@ -167,7 +168,7 @@ def _redis(stack: Stack, name: str, store: Dependency, host: str) -> Workload:
             ),
         ),
         readiness=Probe("/", 9121),
-        calls=(Call(EXCHANGE, store.port or 0),),
+        calls=(Call(host, store.port or 0),),
         scrapes=(Scrape("redis", (f"{exporter}:9121",), {"service": name, "team": store.team, "instance": host}),),
     )
 

@@ -37,7 +37,8 @@ def build(stack: Stack) -> Workload:
         security=Security(472, 0),
         resources=Resources(memory=256 * MIB),
         env={
-            "GF_SECURITY_ADMIN_PASSWORD__FILE": "/run/secrets/grafana-admin-password",
+            # Read by Grafana itself: `__FILE` would have the image put the value into the environment.
+            "GF_SECURITY_ADMIN_PASSWORD": "$__file{/run/secrets/grafana-admin-password}",
             "GF_SERVER_ROOT_URL": stack.grafana_url,
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",

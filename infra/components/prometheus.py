@@ -9,7 +9,6 @@ from infra import rules
 from infra.components import scraping
 from infra.stack import Stack
 from infra.workload import (
-    EXCHANGE,
     GIB,
     MIB,
     NODES,
@@ -86,8 +85,8 @@ def _calls(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) 
         for workload in workloads
         for port in sorted({int(s.targets[0].rpartition(":")[2]) for s in workload.scrapes if s.path != "/probe"})
     ]
-    elsewhere = [Call(EXCHANGE, int(scrape.targets[0].rpartition(":")[2])) for scrape in more]
-    services = [Call(EXCHANGE, service.port) for service in stack.catalog.services]
+    elsewhere = [Call(host, int(port)) for host, _, port in (s.targets[0].rpartition(":") for s in more)]
+    services = [Call(service.name, service.port) for service in stack.catalog.services]
     others = (Call("blackbox-exporter", 9115), Call("alertmanager", 9093), *stack.surroundings.own_calls(workloads))
     return tuple(dict.fromkeys([*scraped, *elsewhere, *services, *others]))
 

@@ -8,6 +8,7 @@ from infra.components import scraping
 from infra.stack import Stack
 from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload, listens_on
 
+CONTROL = "exchange-control"
 CONTROL_PORT = 9900
 FAULTS_PORT = 8090
 HTTPS_PORT = 8443
@@ -61,7 +62,7 @@ def control(stack: Stack) -> Workload:
         "endpoints": endpoints(stack, tuple(stack.catalog.dependencies)),
     }
     return Workload(
-        name="exchange-control",
+        name=CONTROL,
         kind="stateless",
         image=stack.images["simulator"],
         team="platform",
@@ -77,14 +78,14 @@ def control(stack: Stack) -> Workload:
         scrapes=(
             Scrape(
                 "node",
-                ("exchange-control:9100",),
+                (f"{CONTROL}:9100",),
                 {
                     "service": stack.catalog.host_service(HOST),
                     "team": "platform",
                     "instance": HOST,
                 },
             ),
-            scraping.of_certificate(f"exchange-control:{HTTPS_PORT}"),
+            scraping.of_certificate(f"{CONTROL}:{HTTPS_PORT}"),
         ),
     )
 

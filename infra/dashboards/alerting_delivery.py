@@ -10,6 +10,11 @@ from infra.dashboards.kit.units import COUNT, FINE_SECONDS, NUMBER, PER_MINUTE, 
 
 # As NotificationsFailing reads them: a channel whose attempts of two minutes all failed, else the share of failures.
 NOT_DELIVERED = "integration:notifications_failed:all2m or integration:notifications_failed:ratio_increase5m"
+# As ConfigReloadFailed, ConfigNotTaken and ConfigRevisionsDiffer read it; the latter two on a cluster.
+_CONFIGURATION = (
+    "instance:config_last_reload_successful:max or config_reloader_last_apply_successful"
+    " or component:config_reloader_revisions:count == bool 1"
+)
 # For what is bad as soon as it is there at all.
 _ANY = Limits(critical=0)
 _TO_LOGS = (links.to_logs(),)
@@ -65,11 +70,11 @@ def notifications(source: Source) -> list[Panel]:
         ),
         number(
             "Alertmanagers found",
-            Query("min(prometheus_notifications_alertmanagers_discovered)"),
+            Query("min(prometheus_notifications_alertmanagers_discovered or alertmanager_cluster_members)"),
             unit=COUNT,
             limits=SOME_EXPECTED,
-            what="Alertmanagers that Prometheus knows and hands its alerts to.",
-            wrong="With none nobody is notified: check that Alertmanager runs and the `alerting` part of the settings.",
+            what="The fewest Alertmanagers that a Prometheus hands its alerts to, or that one of several sees.",
+            wrong="None: nobody is notified, check that it runs. Fewer than there are: the network between them.",
             width=4,
             height=8,
         ),
@@ -234,12 +239,13 @@ def health() -> list[Panel]:
         ),
         states(
             "Configuration",
-            Query("instance:config_last_reload_successful:max", "{{service}} {{instance}}"),
-            texts={0: "refused, the old one runs", 1: "in force"},
+            Query(_CONFIGURATION, "{{service}} {{instance}} {{component}}"),
+            texts={0: "the old one runs", 1: "in force"},
             limits=Limits(warning=1, below=True),
             links=_TO_LOGS,
-            what="Whether each part of the platform took its last configuration.",
-            wrong="The log of the part names the line; repair it before a restart, which would fail.",
+            what="Whether each part of the platform took its last configuration; on a cluster also whether its "
+            "reloader could bring it, and whether all replicas have the same.",
+            wrong="The log of the part or of its reloader names the line; repair it before a restart, which may fail.",
             width=12,
             height=8,
         ),

@@ -248,7 +248,19 @@ def _disks(source: Source) -> list[Panel]:
             links=[links.from_row("Only this host", "infrastructure", host="Instance")],
             what="Every disk with what is free and what will be: by the last hour, by the last six and by three days.",
             wrong="Full in 4 hours: free space now. Few days: plan a larger volume. Below zero alone: maybe a job.",
-            height=6,
+            width=16,
+            height=8,
+        ),
+        graph(
+            "Volumes",
+            [Query("volume:kubelet_volume_available:ratio", "{{namespace}} {{persistentvolumeclaim}}")],
+            unit=RATIO,
+            limits=source.limits("VolumeSpaceWarning", "VolumeSpaceCritical", below=True),
+            maximum=1,
+            what="Free share of each claim's volume on a cluster. One that is a folder of a disk has the disk's share, "
+            "or none.",
+            wrong="Enlarge the claim, where its storage class allows it; else shorten what is kept, or free space.",
+            width=8,
         ),
     ]
 

@@ -66,8 +66,6 @@ def live() -> Iterator[Live]:
         seconds[name] = now - since
         return now
 
-    for name in PASSWORDS:
-        os.environ.setdefault(f"{name}_PASSWORD", secrets.token_urlsafe(18))
     now = time.monotonic()
     # The live stack on Docker may build them at this moment: whoever comes second waits.
     done = operate("images")
@@ -75,6 +73,9 @@ def live() -> Iterator[Live]:
     now = step("images", now)
     cluster = _cluster()
     now = step("cluster", now)
+    # Not before: the programs of a cluster that is started here keep the environment they began with.
+    for name in PASSWORDS:
+        os.environ.setdefault(f"{name}_PASSWORD", secrets.token_urlsafe(18))
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     running = Live(stacks.load(STACK), cluster, fresh=not KEPT, seconds=seconds)
     if not KEPT:

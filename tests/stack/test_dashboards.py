@@ -34,6 +34,7 @@ REASONS = [
     ("app-performance", "Budget burn over three days", "burn_rate", HOUR),
     ("infrastructure", "Days until full", ":days", "the trend is that of three days"),
     ("infrastructure", "Disks", ":days", "the trend is that of three days"),
+    ("infrastructure", "Volumes", "kubelet", "Docker's volumes are folders of the host's disk"),
     ("infrastructure", "Log lines lost", "rate30m", "the rule wants half an hour of history"),
     ("trading-engine", "Markets", "offset 1d", DAY),
     ("trading-engine", "Orders accepted, and a day ago", "offset 1d", DAY),

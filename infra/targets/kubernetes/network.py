@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.stack import Stack
-from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
+from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE, Kubernetes
 from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of, selector
-from infra.workload import API_SERVER, EXCHANGE, NODES, OUTSIDE, Call, Workload
+from infra.workload import Call, Workload
 
 BY_NAME = "kubernetes.io/metadata.name"
+Peer = dict[str, Any]
 
 
 def policies(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
@@ -22,11 +23,12 @@ def policies(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
         body = {"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}}
         found.append(manifest("networking.k8s.io/v1", "NetworkPolicy", "refuse-everything", namespace, {}, body))
     for workload in ours:
+        rules = {"ingress": _ingress(stack, workload, ours), "egress": _egress(stack, workload, workloads)}
         spec = {
             "podSelector": {"matchLabels": selector(workload)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": _ingress(stack, workload, ours),
-            "egress": _egress(stack, workload, workloads),
+            # The API drops an empty list, so that each further apply would count as a change of the object.
+            **{direction: allowed for direction, allowed in rules.items() if allowed},
         }
         namespace = namespace_of(stack, workload)
         found.append(
@@ -46,7 +48,7 @@ def _ingress(stack: Stack, workload: Workload, callers: Sequence[Workload]) -> l
         # Scraped at the node's address, so that the caller is no pod any more where traffic is translated.
         rules += [{"ports": [_tcp(port)]} for port in _scraped(workload)]
     if workload.name == "grafana":
-        controller = {"namespaceSelector": {"matchLabels": {BY_NAME: stack.settings.ingress_namespace}}}
+        controller = _namespace(stack.settings.ingress_namespace)
         rules.append({"from": [controller], "ports": [_tcp(port.number) for port in workload.ports]})
     return rules
 
@@ -59,32 +61,47 @@ def _egress(stack: Stack, workload: Workload, others: Sequence[Workload]) -> lis
     if not workload.calls:
         return []
     by_name = {other.name: other for other in others}
-    rules: list[dict[str, Any]] = [_names()]
-    anywhere = set()
+    ports: dict[str, set[int]] = {}
+    peers: dict[str, list[Peer]] = {}
     for call in workload.calls:
-        if call.to in by_name:
-            rules.append({"to": [_pods(stack, by_name[call.to])], "ports": [_tcp(call.port)]})
-        elif call.to in (NODES, API_SERVER, OUTSIDE, EXCHANGE):
-            # No selector knows these: nodes and the API by no label, the exchange wherever its databases run.
-            anywhere.add(call.port)
-    if anywhere:
-        rules.append({"ports": [_tcp(port) for port in sorted(anywhere)]})
-    return rules
+        to = _destination(stack, call.to, by_name)
+        ports.setdefault(str(to), set()).add(call.port)
+        peers[str(to)] = to
+    rules = [
+        {**({"to": to} if to else {}), "ports": [_tcp(port) for port in sorted(ports[key])]}
+        for key, to in peers.items()
+    ]
+    return [_names(), *rules]
+
+
+def _destination(stack: Stack, name: str, by_name: dict[str, Workload]) -> list[Peer]:
+    """Where calls to `name` go; empty for what no selector knows.
+
+    That is nodes and the API, which have no labels here, and whatever runs outside the cluster.
+    """
+    around, service = stack.surroundings, stack.catalog.by_name.get(name)
+    if service and service.host:
+        return []
+    if name in by_name:
+        return [_pods(stack, by_name[name])]
+    if service:
+        assert isinstance(around, Kubernetes)
+        # Probes go to its Service, which may select other pods than discovery does.
+        return [_namespace(around.namespace_of(service))]
+    return []
 
 
 def _names() -> dict[str, Any]:
-    dns = {
-        "namespaceSelector": {"matchLabels": {BY_NAME: "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-    }
+    dns = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
     return {"to": [dns], "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}
 
 
-def _pods(stack: Stack, workload: Workload) -> dict[str, Any]:
-    return {
-        "namespaceSelector": {"matchLabels": {BY_NAME: namespace_of(stack, workload)}},
-        "podSelector": {"matchLabels": selector(workload)},
-    }
+def _namespace(name: str) -> Peer:
+    return {"namespaceSelector": {"matchLabels": {BY_NAME: name}}}
+
+
+def _pods(stack: Stack, workload: Workload) -> Peer:
+    return {**_namespace(namespace_of(stack, workload)), "podSelector": {"matchLabels": selector(workload)}}
 
 
 def _tcp(port: int) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""Taken down and brought up again: what was recorded, told and logged before is still there."""
+
+import time
+
+import pytest
+
+from infra.surroundings import NAMESPACE
+from tests.conftest import Figure
+from tests.kubernetes.live import Live, Object, eventually, operate
+from tests.kubernetes.test_c_changes import told
+
+KEPT = "persistentvolumeclaims,secrets"
+
+
+def test_the_end_of_the_outage_is_told_once(live: Live) -> None:
+    """To whom test_c_changes.py saw its beginning told; in the minutes since, nobody heard of it a second time."""
+    if live.stopped_at is None:
+        pytest.skip("no service was stopped in this run")
+    for channel in ("pagerduty", "slack"):
+        over = eventually(f"its end on {channel}", lambda told_to=channel: told(live, told_to, "resolved"), seconds=150)  # type: ignore[misc]
+        assert len(over) == 1
+        assert len(told(live, channel, "firing")) == 1
+
+
+def kept(live: Live) -> dict[str, str]:
+    """The objects that outlive the stack, with their identities."""
+    found = [item for namespace in live.namespaces() for item in live.get(KEPT, f"--namespace={namespace}")]
+    return {f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["uid"] for item in found}
+
+
+def recorded(live: Live, at: float) -> list[list[Object]]:
+    """What each Prometheus knows of the minute before a Unix time."""
+    return [live.query_range("count(up == 1)", at - 60, at, 15, replica) for replica in live.replicas("prometheus")]
+
+
+def logged(live: Live, at: float) -> int:
+    """Lines that Loki has of the minute before a Unix time."""
+    params = {"query": 'sum(count_over_time({service_name=~".+"}[1m]))', "time": at}
+    answer = live.request(NAMESPACE, "loki-0", 3100, "/loki/api/v1/query", params=params, signed_in=False)
+    return sum(int(series["value"][1]) for series in answer.json()["data"]["result"])
+
+
+def test_data_outlives_the_stack(live: Live, figure: Figure) -> None:
+    refused = operate("down", "--purge")
+    assert refused.returncode == 2
+    assert "UNPROTECT=1" in refused.stderr
+    objects, at = kept(live), time.time() - 20
+    series, lines = recorded(live, at), logged(live, at)
+    notifications = {each["id"] for each in live.notifications()}
+    assert all(series)
+    assert lines
+    start = time.monotonic()
+    done = operate("down")
+    assert done.returncode == 0, done.stderr[-2000:]
+    down = time.monotonic() - start
+    assert live.get("pods", f"--namespace={NAMESPACE}") == []
+    assert kept(live) == objects
+    start = time.monotonic()
+    done = operate("up")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    up = time.monotonic() - start
+    assert kept(live) == objects
+    assert recorded(live, at) == series
+    assert logged(live, at) >= lines
+    assert {each["id"] for each in live.notifications()} >= notifications
+    figure(
+        f"cluster: down {down:.0f} s, up again {up:.0f} s; {len(objects)} volumes and Secrets kept, both Prometheus, "
+        f"Loki ({lines} lines a minute) and the inbox ({len(notifications)} notifications) know what was before"
+    )

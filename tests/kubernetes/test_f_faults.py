@@ -1,0 +1,279 @@
+"""Faults of the platform itself: no alert is lost, none told twice.
+
+Each fault has a stopped service whose alert is about to fire, fires, or ends meanwhile. The two that take minutes to be
+told, a node without its exporter and a volume that fills, begin first and are looked at last.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
+from tests.conftest import Figure
+from tests.kubernetes import faults_node
+from tests.kubernetes.faults_node import SmallVolume
+from tests.kubernetes.faults_scene import Scene, Watch, received
+from tests.kubernetes.live import Live, Object, eventually
+
+# Of teams of their own, so that no two are one fault.
+DRAINED, DELETED, LEADERLESS = "kyc-service", "api-gateway", "bitcoin-node"
+KILLED, FULL = "wallet-service", "auth-service"
+EXPORTER = ("daemonset/node-exporter", f"--namespace={AGENTS_NAMESPACE}")
+# What says that a volume fills and is full.
+OF_THE_VOLUME = {"VolumeSpaceCritical", "PlatformStorageFailing", "RuleEvaluationFailing"}
+# VolumeSpaceCritical begins below 8 %.
+NEARLY_FULL = 0.05
+# Data stores have one pod each, so that to drain their node is another fault.
+EVICTED = "--pod-selector=app.kubernetes.io/name in (prometheus,alertmanager,blackbox-exporter)"
+
+
+@pytest.fixture(scope="module")
+def scene(live: Live) -> Iterator[Scene]:
+    """The stack as it was found, and once more at the end."""
+    # Of what other tests took away, nobody waits to hear the end.
+    eventually("no service is down", lambda: "ServiceDown" not in map(_name, live.alerts()), seconds=180)
+    scene = Scene(live, before=set(map(_name, live.alerts())))
+    yield scene
+    scene.heal_all()
+    eventually("every service is back", lambda: not live.query("service:down"), seconds=90)
+
+
+def _name(alert: Object) -> str:
+    return str(alert["labels"]["alertname"])
+
+
+@pytest.fixture(scope="module")
+def watch(live: Live) -> Iterator[Watch]:
+    """What it saw from the first fault to the last."""
+    watch = Watch(live)
+    watch.start()
+    yield watch
+    watch.end()
+
+
+@pytest.fixture(scope="module")
+def unscheduled(live: Live) -> Iterator[str]:
+    """The node that no exporter pod may be on."""
+    node: str = live.get("nodes")[-1]["metadata"]["name"]
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}]}
+    away = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    patch = {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": away}}}}}
+    live.kubectl("patch", *EXPORTER, f"--patch={json.dumps(patch)}")
+    yield node
+    schedule_again(live)
+
+
+def schedule_again(live: Live) -> None:
+    """An exporter pod on every node, as it was."""
+    undo = json.dumps([{"op": "remove", "path": "/spec/template/spec/affinity"}])
+    live.run_kubectl("patch", *EXPORTER, "--type=json", f"--patch={undo}")
+    live.kubectl("rollout", "status", *EXPORTER, "--timeout=60s", seconds=70)
+
+
+@pytest.fixture(scope="module")
+def away(live: Live) -> int:
+    """The Prometheus whose node is drained: not the one with the inbox, which has but one pod."""
+    inbox = live.pods(NAMESPACE, "inbox")[0]["spec"]["nodeName"]
+    nodes = [pod["spec"]["nodeName"] for pod in live.pods(NAMESPACE, "prometheus")]
+    assert len(set(nodes)) == 2, "both Prometheus are on one node"
+    return next(number for number, node in enumerate(nodes) if node != inbox)
+
+
+@pytest.fixture(scope="module")
+def volume(scene: Scene, away: int) -> Iterator[SmallVolume]:
+    """The volume of the drained one, to be made small while it is away."""
+    volume = SmallVolume(scene.live, f"prometheus-{away}")
+    yield volume
+    if volume.small:
+        volume.clear()
+        with scene.cordoned(volume.place.node):
+            scene.live.kubectl("delete", "pod", volume.pod, f"--namespace={NAMESPACE}")
+            eventually("it has no node", lambda: scene.pending(volume.pod))
+            volume.restore()
+        eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=90)
+
+
+@pytest.mark.usefixtures("unscheduled")
+def test_a_drained_node(scene: Scene, watch: Watch, away: int, volume: SmallVolume, figure: Figure) -> None:
+    """What budgets guard is evicted as `kubectl drain` does it. Its volumes are bound to the node, so it waits."""
+    live, keeper, node = scene.live, 1 - away, volume.place.node
+    scene.stop(DRAINED)
+    scene.until("pending", DRAINED, keeper)
+    start = time.time()
+    kubectl = (live.cluster.kubectl, f"--kubeconfig={live.cluster.kubeconfig}")
+    flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s", EVICTED)
+    drain = subprocess.Popen(
+        (*kubectl, "drain", node, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        eventually(f"{volume.pod} has no node", lambda: scene.pending(volume.pod))
+        evicted = time.time()
+        if live.cluster.source == "packages":
+            volume.shrink()
+        seconds = scene.paged(DRAINED)
+        assert scene.pending(volume.pod)
+    finally:
+        drain.terminate()
+        said = drain.communicate()[0]
+        live.kubectl("uncordon", node)
+    eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=90)
+    back = time.time()
+    if volume.small:
+        volume.fill(NEARLY_FULL)
+    eventually("all Alertmanagers are ready", lambda: scene.ready("alertmanager"), seconds=60)
+    gap = scene.gap(keeper, start)
+    figure(f"{node} drained: {DRAINED} paged {seconds:.0f} s after its stop, by the one Prometheus left")
+    figure(f"  {volume.pod} evicted in {evicted - start:.1f} s, ready {back - start:.0f} s after the drain began")
+    figure(f"  {said.count('would violate')} evictions refused; ready at any moment: {watch.least}")
+    figure(f"  longest gap of prometheus-{keeper}: {gap:.1f} s")
+    assert min(watch.least.values()) >= 1
+    assert gap < 2 * scene.interval
+
+
+def test_a_deleted_prometheus(scene: Scene, away: int, figure: Figure) -> None:
+    """While an alert is about to fire and another fires."""
+    gone = 1 - away
+    scene.until("firing", DRAINED, away)
+    scene.stop(DELETED)
+    scene.until("pending", DELETED, gone)
+    start = time.time()
+    scene.live.kubectl("delete", "pod", f"prometheus-{gone}", f"--namespace={NAMESPACE}", "--wait=false")
+    seconds = scene.paged(DELETED)
+    # One evaluation may still have been the old one's.
+    eventually("it evaluates again", lambda: scene.evaluates(gone, start + 5), seconds=60)
+    gap = scene.gap(away, start)
+    figure(f"prometheus-{gone} deleted: {DELETED} paged {seconds:.0f} s after its stop; gap of the other {gap:.1f} s")
+    assert gap < 2 * scene.interval
+
+
+def test_a_deleted_alertmanager(scene: Scene, figure: Figure) -> None:
+    """The one whose turn it is to notify, in the seconds before it does; another alert ends meanwhile."""
+    live = scene.live
+    names = {}
+    for number in live.replicas("alertmanager"):
+        status = live.request(NAMESPACE, f"alertmanager-{number}", 9093, "/api/v2/status").json()
+        names[status["cluster"]["name"]] = f"alertmanager-{number}"
+    first = names[min(names)]
+    scene.stop(LEADERLESS)
+    scene.heal(DRAINED)
+    scene.until("firing", LEADERLESS, 0)
+    live.kubectl("delete", "pod", first, f"--namespace={NAMESPACE}", "--wait=false")
+    seconds = scene.paged(LEADERLESS)
+    figure(f"{first} deleted when it was to notify: {LEADERLESS} paged {seconds:.0f} s after its stop")
+    eventually("all Alertmanagers are ready", lambda: scene.ready("alertmanager"), seconds=60)
+
+
+def test_a_killed_prometheus(scene: Scene, away: int, figure: Figure) -> None:
+    """kill -9 as it writes: what it had scraped is there again. Another alert ends meanwhile."""
+    killed = 1 - away
+    if scene.live.cluster.source != "packages":
+        pytest.skip("to kill a pod's process needs the nodes of the cluster from packages")
+    eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=60)
+    scene.stop(KILLED)
+    scene.until("pending", KILLED, killed)
+    scene.heal(DELETED)
+    moment = faults_node.kill(scene.live, f"prometheus-{killed}")
+    eventually("it evaluates again", lambda: scene.evaluates(killed, moment), seconds=60, every=0.2)
+    back = time.time() - moment
+    seconds = scene.paged(KILLED)
+    kept = [[t for t in moments if t <= moment] for moments in scene.samples(killed, moment - 60)]
+    lost = [moment - max(moments) for moments in kept if moments]
+    replay = scene.metric(killed, "prometheus_tsdb_data_replay_duration_seconds")
+    gap = scene.gap(away, moment)
+    figure(f"prometheus-{killed} killed as it wrote: {KILLED} paged {seconds:.0f} s after its stop")
+    figure(f"  it evaluated again after {back:.1f} s, with {replay:.2f} s of replay; gap of the other {gap:.1f} s")
+    figure(f"  last samples of {len(lost)} targets: {min(lost):.1f} to {max(lost):.1f} s before the kill")
+    assert scene.metric(killed, "prometheus_tsdb_wal_corruptions_total") == 0
+    # A scrape that was under way may have had 5 s.
+    assert max(lost) <= scene.interval + 5
+    assert gap < 2 * scene.interval
+    assert scene.restarts(f"prometheus-{killed}") == {"prometheus": 1, "config-reloader": 0}
+    # So that nothing ends while the other one is blind.
+    scene.heal_all()
+
+
+def needs_small(volume: SmallVolume) -> None:
+    """Skip where the volume has its whole size."""
+    if not volume.small:
+        pytest.skip("to make a volume small needs the nodes of the cluster from packages")
+
+
+def test_a_filling_volume_is_told_before_it_is_full(
+    scene: Scene, away: int, volume: SmallVolume, figure: Figure
+) -> None:
+    needs_small(volume)
+
+    def told() -> bool:
+        pages = scene.told("pagerduty", "VolumeSpaceCritical", "firing")
+        return any(f"data-{volume.pod}" in json.dumps(page["raw"]) for page in pages)
+
+    eventually("the page that the volume fills", told, seconds=360)
+    free = volume.free_ratio()
+    figure(f"VolumeSpaceCritical: paged with {free:.1%} of the volume free")
+    assert free > 0
+    assert scene.evaluates(away, time.time() - scene.interval)
+
+
+def test_a_full_volume(scene: Scene, away: int, volume: SmallVolume, figure: Figure) -> None:
+    """One replica records no more, and says so by the other, which alerts on. With space it goes on by itself."""
+    needs_small(volume)
+    live, keeper = scene.live, 1 - away
+    volume.fill_up()
+    start = time.time()
+    scene.stop(FULL)
+    failures = "prometheus_tsdb_wal_writes_failed_total"
+    eventually("its log is not written", lambda: scene.metric(away, failures) > 0, seconds=60)
+    failed = time.time() - start
+    told = f'ALERTS{{alertname="PlatformStorageFailing",instance="{volume.pod}",alertstate="firing"}}'
+    eventually("the other one says so", lambda: live.query(told, keeper), seconds=90)
+    said = time.time() - start
+    seconds = scene.paged(FULL)
+    assert not scene.evaluates(away, time.time() - scene.interval)
+    volume.clear()
+    freed = time.time()
+    eventually("it records again", lambda: scene.evaluates(away, freed), seconds=90, every=0.2)
+    again = time.time() - freed
+    gap = scene.gap(keeper, start)
+    figure(f"full volume of {volume.pod}: no writes after {failed:.0f} s, PlatformStorageFailing after {said:.0f} s")
+    figure(f"  {FULL} paged {seconds:.0f} s after its stop; gap of prometheus-{keeper}: {gap:.1f} s")
+    figure(f"  records again {again:.1f} s after there was space, without a restart")
+    assert set(scene.restarts(volume.pod).values()) == {0}
+    assert gap < 2 * scene.interval
+
+
+def test_a_node_without_its_exporter(scene: Scene, unscheduled: str, figure: Figure) -> None:
+    def told() -> list[Object]:
+        return scene.told("slack", "ExporterDown", "firing")
+
+    def ended(replica: int) -> bool:
+        return not scene.live.query('ALERTS{alertname="ExporterDown"}', replica)
+
+    eventually("the message that the exporter does not answer", told, seconds=420)
+    figure(f"ExporterDown of {unscheduled}: told {received(told()[0]) - scene.start:.0f} s after the fault")
+    schedule_again(scene.live)
+    scene.heal_all()
+    eventually("it ends on both", lambda: ended(0) and ended(1), seconds=60)
+    assert len(told()) == 1
+    assert unscheduled in told()[0]["text"]
+
+
+def test_each_alert_is_told_once_and_ends_once(scene: Scene, watch: Watch, figure: Figure) -> None:
+    for service in scene.healed:
+        for channel in ("pagerduty", "slack"):
+            scene.ends(service, channel)
+            for status in ("firing", "resolved"):
+                assert len(scene.told(channel, "ServiceDown", status, service)) == 1, (service, channel, status)
+    figure(f"{len(scene.healed)} alerts through these faults: each told once and ended once, on either channel")
+    watch.end()
+    figure(
+        f"ready at any moment of {watch.looks}: {watch.least}; heartbeat never silent for over {watch.silence:.0f} s"
+    )
+    assert min(watch.least.values()) >= 1
+    assert watch.silence < 120
+    pages = scene.live.notifications(channel="pagerduty", status="firing", since=scene.start, limit=1000)
+    # The machine under the nodes may have a full disk of its own.
+    told = {alert["alertname"] for page in pages for alert in page["alerts"] if alert["service"] != "host"}
+    assert told <= {"ServiceDown", *OF_THE_VOLUME, *scene.before}
