@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -72,12 +73,24 @@ def given(settings: Settings, configured: Mapping[str, str], environ: Mapping[st
     return found
 
 
+# Passwords of data stores stand in files of their tools' own syntax, where quotes, blanks, colons or # would end them.
+_STORED = (r"[A-Za-z0-9._~!*+,/=@%^-]+", "may hold letters, digits and ._~!*+,/=@%^- only")
+_FORMS = (
+    *((f"{store}-password", *_STORED) for store in ("postgres", "redis", "rabbitmq")),
+    # bcrypt reads 72 bytes, and an HTTP sign-in ends the user's name at the colon.
+    ("web-password", r"[\x21-\x7e]{8,72}", "is 8 to 72 printable ASCII characters without a blank"),
+)
+
+
 def check(settings: Settings, workloads: Iterable[Workload], values: Mapping[str, str], stack: str) -> None:
     """Raise InputError for a secret that a workload needs and nothing supplies.
 
     On Docker our own are generated, so only other parties' can be missing.
     """
     catalog = known(settings)
+    for name, pattern, rule in _FORMS:
+        if name in values and not re.fullmatch(pattern, values[name]):
+            raise InputError(f"secret {name}: {rule}; set another with `export {catalog[name].env}=...`.")
     for workload in workloads:
         for file in workload.secret_files:
             name = source_of(file.secret)

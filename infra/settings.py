@@ -209,6 +209,11 @@ def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[s
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
+        if error.errors()[0]["loc"] == ("heartbeatUrl",):
+            # It carries a token more often than not.
+            raise InputError(
+                f"{place}: heartbeatUrl: is no http or https address; give one, or leave it empty."
+            ) from None
         raise InputError(first_failure(place, error)) from None
 
 

@@ -48,8 +48,6 @@ def declare(stack: Stack, manifests: Sequence[Manifest]) -> None:
     for manifest in sorted(manifests, key=_rank):
         kind = manifest["kind"]
         inputs = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
-        if "stringData" in inputs:
-            inputs["stringData"] = pulumi.Output.secret(inputs["stringData"])
         after = {0: [], 1: before["namespaces"], 2: before["rest"], 3: before["running"]}[_rank(manifest)]
         resource = classes[manifest["apiVersion"], kind](
             name_of(manifest),
