@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ from simulator.faults import FaultBook
 # Bounds that keep a forgotten fault, or a listener that is gone, from filling the broker's disk.
 _QUEUE_LIMIT = 100_000
 _FEED_QUEUE_LIMIT = 1000
+# How long the queue of a listener that is gone stays: a restart comes back to it, a pod's successor has its own.
+_FEED_QUEUE_MILLISECONDS = 60_000
 
 
 class RabbitMqDependency(Dependency):
@@ -72,8 +75,11 @@ class RabbitMqDependency(Dependency):
             await self._listen(self._channel)
 
     async def _listen(self, channel: AbstractChannel) -> None:
+        # Of its own: replicas that shared a queue would each hear half of the events and count the rest as gaps.
         queue = await channel.declare_queue(
-            f"{self._service}.{EXCHANGE}", durable=True, arguments={"x-max-length": _FEED_QUEUE_LIMIT}
+            f"{self._service}.{EXCHANGE}.{socket.gethostname()}",
+            durable=True,
+            arguments={"x-max-length": _FEED_QUEUE_LIMIT, "x-expires": _FEED_QUEUE_MILLISECONDS},
         )
         await queue.bind(EXCHANGE)
         await queue.consume(self._hear)

@@ -15,7 +15,8 @@ class MarketData:
         self._sequence = metrics.gauge("market_data_sequence")
         self._gaps = metrics.counter("market_data_sequence_gaps_total")
         self._last_event = metrics.gauge("market_data_last_event_timestamp_seconds")
-        self._seen: dict[str, tuple[float, int]] = {}
+        # By market and engine: several engines may run, each with a sequence of its own.
+        self._seen: dict[tuple[str, float], int] = {}
         for market in _MARKETS:
             self._sequence.labels(market)
             self._gaps.labels(market)
@@ -26,9 +27,9 @@ class MarketData:
 
     def accept(self, events: EngineEvents) -> None:
         """Publish a run of engine events; a run that does not join the last one is a gap."""
-        seen = self._seen.get(events.market)
-        if seen is not None and seen[0] == events.epoch and seen[1] != events.previous:
+        engine = (events.market, events.epoch)
+        if self._seen.get(engine, events.previous) != events.previous:
             self._gaps.labels(events.market).inc()
-        self._seen[events.market] = (events.epoch, events.last)
+        self._seen[engine] = events.last
         self._sequence.labels(events.market).set(events.last)
         self._last_event.labels(events.market).set(events.timestamp)

@@ -30,6 +30,8 @@ set -e
 volume=$1 size=$2 aside=$1.aside
 mkdir "$aside"
 mount --bind "$volume" "$aside"
+# What is mounted over the one would be mounted over the other.
+mount --make-private "$aside"
 mount -t tmpfs -o "size=$size" tmpfs "$volume"
 chown --reference="$aside" "$volume"
 chmod --reference="$aside" "$volume"
@@ -41,6 +43,7 @@ rmdir "$aside"
 RESTORE = """
 set -e
 volume=$1 aside=$1.aside
+mountpoint --quiet "$volume" || exit 0
 rm -f "$volume"/ballast*
 cp -a "$volume" "$aside"
 umount --lazy "$volume"
@@ -86,8 +89,8 @@ class SmallVolume:
     def shrink(self) -> None:
         """Put a small file system with the same content in its place, while no pod has it mounted."""
         used = int(self._on_node("du", "--summarize", "--bytes", self.place.path).split()[0])
-        self._on_node("sh", "-c", SHRINK, "sh", self.place.path, str(ROOM + 2 * used))
         self.small = True
+        self._on_node("sh", "-c", SHRINK, "sh", self.place.path, str(ROOM + 2 * used))
 
     def restore(self) -> None:
         """The other way round; what was written meanwhile stays."""

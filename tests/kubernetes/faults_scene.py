@@ -44,11 +44,11 @@ class Scene:
         self.live.scale(namespace, f"deployment/{service}", 0)
 
     def heal(self, service: str) -> None:
-        """Give it its pods back."""
-        self.live.scale(
-            self.live.stack.settings.exchange_namespace, f"deployment/{service}", self.replicas.pop(service)
-        )
-        self.healed[service] = time.time()
+        """Give it its pods back, where they were taken away."""
+        if service in self.replicas:
+            namespace = self.live.stack.settings.exchange_namespace
+            self.live.scale(namespace, f"deployment/{service}", self.replicas.pop(service))
+            self.healed[service] = time.time()
 
     def heal_all(self) -> None:
         """Every service that is still stopped."""

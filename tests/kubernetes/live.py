@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -19,7 +20,7 @@ from infra import assembly
 from infra import cluster as api
 from infra.settings import ROOT
 from infra.stack import Stack
-from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
+from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE, RELOADER_PORT
 from infra.workload import Workload
 from tests.cluster.cluster import Cluster
 
@@ -92,8 +93,9 @@ class Live:
     # Whether this run started the stack from nothing, and the seconds that its steps took.
     fresh: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
-    # Unix time at which test_b_services.py stopped a service.
+    # Unix times at which test_b_services.py stopped a service, and test_c_changes.py mended all it had broken.
     stopped_at: float | None = None
+    mended_at: float | None = None
     _own: threading.local = field(default_factory=threading.local)
 
     def workloads(self) -> list[Workload]:
@@ -214,6 +216,13 @@ class Live:
     def replicas(self, name: str) -> range:
         """The numbers of a StatefulSet's pods: prometheus, alertmanager."""
         return range(self.workload(name).replicas)
+
+    def reloader(self, pod: str) -> dict[str, str]:
+        """What the reloader of a pod says: `taken` as 1 or 0, and the `revision` that its tool runs on."""
+        page = self.request(NAMESPACE, pod, RELOADER_PORT, "/metrics", signed_in=False).text
+        revision = re.search(r'^config_reloader_revision_info{.*revision="(\w+)"} 1$', page, re.MULTILINE)
+        taken = re.search(r"^config_reloader_last_apply_successful{.*} ([01])$", page, re.MULTILINE)
+        return {"taken": taken[1] if taken else "", "revision": revision[1] if revision else ""}
 
     def alerts(self, number: int = 0) -> list[Object]:
         """The alerts that an Alertmanager holds."""

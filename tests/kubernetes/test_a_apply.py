@@ -33,6 +33,12 @@ def ready_at(pod: Object) -> float:
     return moment(ready["lastTransitionTime"])
 
 
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is ready and not on its way out."""
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
 def all_pods(live: Live) -> list[Object]:
     """The pods of the stack in all of its namespaces."""
     return [pod for namespace in live.namespaces() for pod in live.get("pods", f"--namespace={namespace}")]

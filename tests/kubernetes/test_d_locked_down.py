@@ -1,12 +1,8 @@
 """What the pods may do, and what nobody gets to see."""
 
 import base64
-import json
 import os
 import re
-import subprocess
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,7 +12,7 @@ from infra.settings import ROOT
 from infra.surroundings import NAMESPACE
 from tests.cluster.layout import NODES
 from tests.conftest import Figure
-from tests.kubernetes.live import Live, Object, eventually
+from tests.kubernetes.live import Live, Object
 from tests.kubernetes.test_a_apply import all_pods
 
 RIGHT = re.compile(r"^(\S*?)\s*\[(.*?)\]\s+\[(.*?)\]\s+\[(.*?)\]$")
@@ -160,37 +156,3 @@ def test_no_secret_in_arguments_or_environment_of_any_process(
     figure(
         f"cluster: no secret in {sum(map(len, texts)) // 1024} KiB of arguments and environments on {len(NODES)} nodes"
     )
-
-
-@pytest.fixture
-def evicted(live: Live) -> Iterator[float]:
-    """prometheus-1 is evicted; afterwards it is back."""
-    start = time.monotonic()
-    assert evict(live, "prometheus-1").returncode == 0
-    yield start
-    eventually(
-        "the evicted is back", lambda: live.query("up{job='prometheus',instance='prometheus-1'} == 1"), seconds=120
-    )
-
-
-def evict(live: Live, pod: str) -> subprocess.CompletedProcess[str]:
-    """What `kubectl drain` asks for one pod."""
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}
-    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
-    return live.run_kubectl("create", f"--raw={path}", "--filename=-", text=json.dumps(body))
-
-
-def test_the_second_prometheus_cannot_be_evicted_while_the_first_is_away(
-    live: Live, evicted: float, figure: Figure
-) -> None:
-    refused = evict(live, "prometheus-0")
-    assert refused.returncode != 0
-    assert "disruption budget" in refused.stderr
-    eventually("both are ready", lambda: _ready(live) == 2, seconds=120)
-    away = time.monotonic() - evicted
-    figure(f"cluster: the second Prometheus is not evicted while the first is away, which is {away:.0f} s")
-    assert live.query("up{job='prometheus',instance='prometheus-0'} == 1")
-
-
-def _ready(live: Live) -> int:
-    return int(live.get("statefulset/prometheus", f"--namespace={NAMESPACE}")[0]["status"].get("readyReplicas", 0))

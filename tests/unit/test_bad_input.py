@@ -186,7 +186,7 @@ def test_rule_file_without_groups(project: Path, edit: Edit, old: str, new: str)
 
 def test_rule_without_an_expression(project: Path, edit: Edit) -> None:
     edit("configs/prometheus/rules/critical.yml", "        expr: service:down:settled\n", "")
-    assert "critical.yml: group 'availability', rule 8: needs `alert` or `record`, and `expr`" in refused(project)
+    assert "critical.yml: group 'availability', rule 9: needs `alert` or `record`, and `expr`" in refused(project)
 
 
 def test_rule_with_a_threshold_that_stands_nowhere(project: Path, edit: Edit) -> None:
@@ -226,7 +226,7 @@ def test_rule_file_that_promtool_refuses(project: Path, edit: Edit) -> None:
     edit("configs/prometheus/rules/critical.yml", "max by (service)", "max bye (service)")
     sentence = refused(project)
     assert sentence.startswith("configs/prometheus/rules/critical.yml: promtool refuses it")
-    assert '"availability", rule 1, "service:down"' in sentence
+    assert '"availability", rule 2, "service:down"' in sentence
     assert "nothing was changed" in sentence
 
 

@@ -18,7 +18,7 @@ from tests.unit.manifests import STACKS, Declared, declare, declared, references
 
 # By the environment variable. Nothing of these may be written anywhere.
 MARKERS = {
-    secret.env: f"https://marker.invalid/{number}-kept-from-the-render"
+    secret.env: f"//marker.invalid/{number}-kept-from-the-render"
     for number, secret in enumerate(credentials.known(declared("prod").stack.settings).values())
 }
 

@@ -30,7 +30,12 @@ GIVEN = {
 }
 
 
-VALUE = "https://deciphered.invalid/"
+VALUE = "//deciphered.invalid/"
+
+
+def _value(key: str) -> str:
+    """Of the one that is a setting as well, an address."""
+    return f"https:{VALUE}{key}" if key == "heartbeatUrl" else f"{VALUE}{key}"
 
 
 @cache
@@ -127,13 +132,13 @@ def test_each_missing_secret_is_named_with_the_command_that_sets_it() -> None:
         assert said.endswith(".")
         assert "\n" not in said
         # Either way of giving it that the sentence names is one that is taken.
-        for configured, environ in (({key: VALUE}, {}), ({}, {variable: VALUE})):
+        for configured, environ in (({key: _value(key)}, {}), ({}, {variable: _value(key)})):
             again = credentials.given(
                 settings.from_config({**settings.stack_file_values("prod"), **_settings_of(configured)}, "prod"),
                 configured,
                 environ,
             )
-            assert again[name] == VALUE
+            assert again[name] == _value(key)
 
 
 def _settings_of(configured: Values) -> Values:
@@ -182,13 +187,13 @@ def test_secrets_of_the_stack_file_are_passed_over_by_render_and_taken_by_the_pr
     edit("Pulumi.prod.yaml", "config:\n", f"config:\n{lines}")
     assert not set(settings.stack_file_values("prod", project)) & set(keys)
     # The engine passes each of them deciphered, beside the settings.
-    told = deploy(project, monkeypatch, **{key: f"{VALUE}{key}" for key in keys})
+    told = deploy(project, monkeypatch, **{key: _value(key) for key in keys})
     wrapped = {r.name: r.inputs["stringData"] for r in told if r.inputs.get("kind") == "Secret"}
     # Marked as secret, so that the engine shows them in no preview and enciphers them in its state.
     assert all(map(rpc.is_rpc_secret, wrapped.values()))
     found = {name: rpc.unwrap_rpc_secret(value) for name, value in wrapped.items()}
-    assert found["Secret/monitoring/alertmanager-secrets"]["heartbeat-url"] == f"{VALUE}heartbeatUrl"
-    assert found["Secret/monitoring/grafana-secrets"]["grafana-admin-password"] == f"{VALUE}grafanaAdminPassword"
+    assert found["Secret/monitoring/alertmanager-secrets"]["heartbeat-url"] == _value("heartbeatUrl")
+    assert found["Secret/monitoring/grafana-secrets"]["grafana-admin-password"] == _value("grafanaAdminPassword")
     values = json.dumps([r.inputs for r in told if r.inputs.get("kind") != "Secret"])
     assert VALUE not in values
 
@@ -200,3 +205,22 @@ def test_the_program_stops_at_a_missing_secret_before_it_declares_anything(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match="pulumi config set --secret monitoring:webPassword --stack prod"):
         deploy(project, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("redis-password", 'quote"d'),
+        ("redis-password", "two words"),
+        ("rabbitmq-password", "number#one"),
+        ("postgres-password", "col:on"),
+        ("web-password", "short"),
+        ("web-password", "x" * 73),
+        ("web-password", "non-ASCII-é"),
+    ],
+)
+def test_a_password_that_its_file_cannot_carry_is_refused_without_showing_it(name: str, value: str) -> None:
+    current = declared("staging").stack
+    with pytest.raises(InputError, match=rf"^secret {name}: .*`export [A-Z_]+=...`\.$") as caught:
+        credentials.check(current.settings, [], {name: value}, current.name)
+    assert value not in str(caught.value)
