@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from infra.components.prometheus import RETAINED_SHARE
 from infra.stack import Stack
 from infra.workload import GIB, Workload
 
@@ -21,13 +22,13 @@ def warnings(stack: Stack, workloads: Sequence[Workload]) -> Iterator[str]:
     """What will not fit, in a sentence with the figures and the remedy."""
     prometheus = next(workload for workload in workloads if workload.name == "prometheus")
     assert prometheus.storage is not None
-    wanted, there = needed(stack), prometheus.storage.size * 0.8
+    wanted, there = needed(stack), prometheus.storage.size * RETAINED_SHARE
     if wanted > there:
         settings = stack.settings
         days = settings.retention_days * there / wanted
         yield (
             f"prometheus keeps {days:.0f} of {settings.retention_days} days: {settings.expected_series:,} series each "
             f"{settings.scrape_interval_seconds} s fill {wanted / GIB:.0f} GiB at {BYTES_PER_SAMPLE} bytes a sample, "
-            f"and 80 % of its volume are {there / GIB:.0f} GiB; give it more with monitoring:sizes, keep fewer "
-            "monitoring:retentionDays, or correct monitoring:expectedSeries."
+            f"and {RETAINED_SHARE:.0%} of its volume are {there / GIB:.0f} GiB; give it more with monitoring:sizes, "
+            "keep fewer monitoring:retentionDays, or correct monitoring:expectedSeries."
         )

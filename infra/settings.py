@@ -81,7 +81,8 @@ class Settings(BaseModel):
     simulator: bool
     data_stores: bool
     inbox: bool
-    scrape_interval_seconds: int = Field(ge=5, le=60)
+    # ServiceDown looks back over 30 s, which must hold two scrapes.
+    scrape_interval_seconds: int = Field(ge=5, le=15)
     retention_days: int = Field(ge=1, le=3650)
     bind_address: str
     prometheus_port: Port = Field(ge=1, le=65535)

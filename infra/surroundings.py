@@ -91,37 +91,17 @@ class Kubernetes:
         if service.host:
             return fixed(scrape)
         selector = service.pods or f"app.kubernetes.io/name={service.name}"
-        return {
-            "kubernetes_sd_configs": [
-                {
-                    "role": "pod",
-                    "namespaces": {"names": [self.namespace_of(service)]},
-                    "selectors": [{"role": "pod", "label": selector}],
-                }
-            ],
-            "relabel_configs": [
-                # What has ended answers no more, and an init container never does.
-                {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Succeeded|Failed", "action": "drop"},
-                {"source_labels": ["__meta_kubernetes_pod_container_init"], "regex": "true", "action": "drop"},
-                # One target per pod, however many ports it declares.
-                {
-                    "source_labels": ["__meta_kubernetes_pod_ip"],
-                    "target_label": "__address__",
-                    "replacement": f"${{1}}:{service.port}",
-                },
-                {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "instance"},
-                *({"target_label": name, "replacement": value} for name, value in scrape.labels.items()),
-                *deepcopy(list(scrape.relabel)),
-            ],
-        }
+        return _per_pod(self.namespace_of(service), selector, service.port, scrape)
 
     def of_workload(self, workload: Workload, scrape: Scrape) -> Entry:
-        """Named replicas, or every node: what is missing then is a target that does not answer, not a gap."""
+        """Named replicas, or every node: what is missing then is a target that does not answer, not a gap.
+
+        Only the replicas of a Deployment have no names.
+        """
+        port = int(scrape.targets[0].rpartition(":")[2])
         if workload.kind == "per-node":
-            port = scrape.targets[0].rpartition(":")[2]
             return _per_node(port, scrape.labels)
         if workload.kind == "stateful" and workload.part_of == "platform":
-            port = scrape.targets[0].rpartition(":")[2]
             groups = [
                 {
                     "targets": [f"{self.replica(workload.name, number)}:{port}"],
@@ -130,6 +110,8 @@ class Kubernetes:
                 for number in range(workload.replicas)
             ]
             return {"static_configs": groups}
+        if workload.replicas > 1:
+            return _per_pod(NAMESPACE, f"app.kubernetes.io/name={workload.name}", port, scrape)
         return fixed(scrape)
 
     def own_jobs(self, workloads: Sequence[Workload]) -> list[Entry]:
@@ -145,7 +127,7 @@ class Kubernetes:
             "job_name": "cadvisor",
             "metrics_path": "/metrics/cadvisor",
             **kubelet,
-            **_per_node(str(KUBELET_PORT), {"service": "cadvisor", "team": "platform"}),
+            **_per_node(KUBELET_PORT, {"service": "cadvisor", "team": "platform"}),
             "metric_relabel_configs": [
                 # Pods and slices sum up what their containers say already.
                 {"source_labels": ["__name__", "container"], "regex": "container_.+;", "action": "drop"},
@@ -162,7 +144,7 @@ class Kubernetes:
             "job_name": "kubelet",
             "metrics_path": "/metrics",
             **kubelet,
-            **_per_node(str(KUBELET_PORT), {"service": "kubelet", "team": "platform"}),
+            **_per_node(KUBELET_PORT, {"service": "kubelet", "team": "platform"}),
             "metric_relabel_configs": [
                 {
                     "source_labels": ["__name__"],
@@ -213,7 +195,33 @@ def fixed(scrape: Scrape) -> Entry:
     return entry
 
 
-def _per_node(port: str, labels: dict[str, str]) -> Entry:
+def _per_pod(namespace: str, selector: str, port: int, scrape: Scrape) -> Entry:
+    return {
+        "kubernetes_sd_configs": [
+            {
+                "role": "pod",
+                "namespaces": {"names": [namespace]},
+                "selectors": [{"role": "pod", "label": selector}],
+            }
+        ],
+        "relabel_configs": [
+            # What has ended answers no more, and an init container never does.
+            {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Succeeded|Failed", "action": "drop"},
+            {"source_labels": ["__meta_kubernetes_pod_container_init"], "regex": "true", "action": "drop"},
+            # One target per pod, however many ports it declares.
+            {
+                "source_labels": ["__meta_kubernetes_pod_ip"],
+                "target_label": "__address__",
+                "replacement": f"${{1}}:{port}",
+            },
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "instance"},
+            *({"target_label": name, "replacement": value} for name, value in scrape.labels.items()),
+            *deepcopy(list(scrape.relabel)),
+        ],
+    }
+
+
+def _per_node(port: int, labels: dict[str, str]) -> Entry:
     """A target on every node, whether or not the pod that should answer there could be scheduled.
 
     Each step leaves alone what was not found by the API: fixed targets may stand in the same job.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from importlib import resources
 
 import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from yarl import URL
 
 from simulator.certificate import CERTIFICATE_EXPIRING, CERTIFICATE_FAULTS, Certificate
 from simulator.config import ControlConfig, Secrets
@@ -110,19 +112,27 @@ class Control:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
 
     async def _ask(self, service: str, method: str, path: str, parameters: object = None) -> tuple[int, object]:
-        """A service's answer. Raises FaultError (404, 502)."""
+        """A service's answer, asked of each of its instances: the worst. Raises FaultError (404, 502)."""
         if service not in self._config.services:
             known = ", ".join([*self._config.services, INFRASTRUCTURE])
             raise FaultError(404, f"There is no service {service!r}; use one of {known}.")
         assert self._session is not None
+        url = URL(self._config.services[service] + path)
         try:
-            url = self._config.services[service] + path
-            async with self._session.request(method, url, json=parameters) as answer:
-                return answer.status, json.loads(await answer.read())
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            # On a cluster the name stands for every pod, and a fault is the service's, not one pod's.
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+            instances = dict.fromkeys(address[4][0] for address in found)
+            answers = [self._ask_instance(url.with_host(str(host)), method, parameters) for host in instances]
+            return max(await asyncio.gather(*answers), key=lambda answer: answer[0])
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise FaultError(
                 502, f"{service} does not answer on its control port; see whether its container runs."
             ) from error
+
+    async def _ask_instance(self, url: URL, method: str, parameters: object) -> tuple[int, object]:
+        assert self._session is not None
+        async with self._session.request(method, url, json=parameters) as answer:
+            return answer.status, json.loads(await answer.read())
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         """A request to a service from outside its network, with the service's own answer."""

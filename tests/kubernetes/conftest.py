@@ -20,6 +20,8 @@ from tests.kubernetes.live import STACK, Live, eventually, operate
 
 KEPT = bool(os.environ.get("KEEP"))
 PASSWORDS = ("POSTGRES", "REDIS", "RABBITMQ", "GRAFANA_ADMIN", "WEB")
+# With one of them in the environment, somebody would be paged by the tests.
+REAL_RECEIVERS = ("SLACK_WEBHOOK_URL", "PAGERDUTY_SERVICE_KEY", "HEARTBEAT_URL")
 
 
 def _cluster() -> Cluster:
@@ -56,37 +58,41 @@ def _remove(live: Live) -> None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
     """The stack, up."""
     seconds: dict[str, float] = {}
+    with pytest.MonkeyPatch.context() as environment:
+        start = time.monotonic()
+        # The live stack on Docker may build them at this moment: whoever comes second waits.
+        done = operate("images")
+        assert done.returncode == 0, done.stderr[-2000:]
+        start = _spent(seconds, "images", start)
+        cluster = _cluster()
+        _spent(seconds, "cluster", start)
+        environment.setenv("KUBECONFIG", str(cluster.kubeconfig))
+        # Not before: the programs of a cluster that is started here keep the environment they began with.
+        for name in PASSWORDS:
+            environment.setenv(f"{name}_PASSWORD", os.environ.get(f"{name}_PASSWORD") or secrets.token_urlsafe(18))
+        for name in REAL_RECEIVERS:
+            environment.delenv(name, raising=False)
+        running = Live(stacks.load(STACK), cluster, fresh=not KEPT, seconds=seconds)
+        if not KEPT:
+            _fresh(running)
+        start = time.monotonic()
+        done = operate("up")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        _spent(seconds, "up", start)
+        yield running
+        if KEPT:
+            return
+        _remove(running)
+        if cluster.started:
+            clusters.remove(cluster, say=speak)
 
-    def step(name: str, since: float) -> float:
-        now = time.monotonic()
-        seconds[name] = now - since
-        return now
 
+def _spent(seconds: dict[str, float], step: str, since: float) -> float:
+    """Write down how long a step took; returns the time for the next to begin with."""
     now = time.monotonic()
-    # The live stack on Docker may build them at this moment: whoever comes second waits.
-    done = operate("images")
-    assert done.returncode == 0, done.stderr[-2000:]
-    now = step("images", now)
-    cluster = _cluster()
-    now = step("cluster", now)
-    # Not before: the programs of a cluster that is started here keep the environment they began with.
-    for name in PASSWORDS:
-        os.environ.setdefault(f"{name}_PASSWORD", secrets.token_urlsafe(18))
-    os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-    running = Live(stacks.load(STACK), cluster, fresh=not KEPT, seconds=seconds)
-    if not KEPT:
-        _fresh(running)
-    now = time.monotonic()
-    done = operate("up")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    step("up", now)
-    yield running
-    if KEPT:
-        return
-    _remove(running)
-    if cluster.started:
-        clusters.remove(cluster, say=speak)
+    seconds[step] = now - since
+    return now

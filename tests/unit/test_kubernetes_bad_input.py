@@ -92,8 +92,8 @@ def test_retention_that_the_volume_cannot_hold(monkeypatch: pytest.MonkeyPatch) 
     render.resources("prod", {"sizes": {"prometheus": {"storage": "30Gi"}}}, notes=notes)
     (note,) = notes
     wanted = 17.28e9 * capacity.BYTES_PER_SAMPLE / 2**30
-    assert f"prometheus keeps {30 * 24 / wanted:.0f} of 30 days: 100,000 series each 15 s fill {wanted:.0f} GiB" in note
-    assert "80 % of its volume are 24 GiB" in note
+    assert f"prometheus keeps {30 * 21 / wanted:.0f} of 30 days: 100,000 series each 15 s fill {wanted:.0f} GiB" in note
+    assert "70% of its volume are 21 GiB" in note
     for remedy in ("monitoring:sizes", "monitoring:retentionDays", "monitoring:expectedSeries"):
         assert remedy in note
 

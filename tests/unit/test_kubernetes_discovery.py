@@ -58,7 +58,7 @@ def needed(found: Declared) -> Rights:
 def test_the_only_account_with_a_token_may_do_what_discovery_needs_and_no_more(stack: str) -> None:
     found = declared(stack)
     assert granted(found, "prometheus") == needed(found)
-    assert len(needed(found)) == 7
+    assert len(needed(found)) == 10
     subjects = {s["name"] for each in found.every("RoleBinding", "ClusterRoleBinding") for s in each["subjects"]}
     assert subjects == {"prometheus"}
     for role in found.every("Role", "ClusterRole"):
@@ -72,7 +72,7 @@ def test_rights_follow_the_catalog(project: Path, edit: Edit) -> None:
     edit("configs/services.yaml", "    port: 3002\n", "    port: 3002\n    host: chain.internal\n")
     found = declare("prod", project)
     assert granted(found, "prometheus") == needed(found)
-    assert {namespace for namespace, _, _ in needed(found)} == {"", "exchange", "compliance"}
+    assert {namespace for namespace, _, _ in needed(found)} == {"", "exchange", "compliance", "monitoring"}
 
 
 @pytest.mark.parametrize("stack", STACKS)

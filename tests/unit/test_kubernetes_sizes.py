@@ -100,7 +100,7 @@ def test_a_volume_grows_by_its_claims_alone() -> None:
 
 
 @pytest.mark.parametrize("size", ["10Gi", "1.5Ti"])
-def test_prometheus_keeps_no_more_than_80_percent_of_its_volume(size: str) -> None:
+def test_prometheus_keeps_no_more_than_70_percent_of_its_volume(size: str) -> None:
     found = grown("prometheus", storage=size)
     arguments = controller(found, "prometheus")["spec"]["template"]["spec"]["containers"][0]["args"]
     (limit,) = (
@@ -108,7 +108,7 @@ def test_prometheus_keeps_no_more_than_80_percent_of_its_volume(size: str) -> No
     )
     # Its MB are 1024 * 1024 bytes.
     for volume in claims(found, "prometheus").values():
-        assert int(limit) * MIB / volume == pytest.approx(0.8, abs=0.001)
+        assert int(limit) * MIB / volume == pytest.approx(0.7, abs=0.001)
     assert "--storage.tsdb.retention.time=30d" in arguments
 
 

@@ -42,10 +42,11 @@ def accounts(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
 
 
 def _discovery(stack: Stack, prometheus: Workload) -> list[Manifest]:
-    """Pods in the namespaces of the catalog's services, and every node with its kubelet's metrics."""
+    """Pods of the catalog's services and of the platform, and every node with its kubelet's metrics."""
     around = stack.surroundings
     assert isinstance(around, Kubernetes)
-    watched = sorted({around.namespace_of(service) for service in stack.catalog.services if not service.host})
+    services = {around.namespace_of(service) for service in stack.catalog.services if not service.host}
+    watched = sorted({NAMESPACE, *services})
     mine = labels(prometheus)
     subjects = [{"kind": "ServiceAccount", "name": prometheus.name, "namespace": NAMESPACE}]
     found = []

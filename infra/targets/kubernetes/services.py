@@ -17,7 +17,7 @@ def of(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
             continue
         namespace = namespace_of(stack, workload)
         found.append(_service(workload, workload.name, namespace, _for_clients(workload)))
-        if workload.replicas > 1 or workload.kind == "stateful":
+        if workload.replicas > 1 or workload.kind == "stateful" or workload.part_of == "exchange":
             # Also those that are not ready: a replica is asked by its own name whatever state it is in.
             headless = {"clusterIP": "None", "publishNotReadyAddresses": True}
             found.append(_service(workload, f"{workload.name}-pods", namespace, headless))
