@@ -57,8 +57,9 @@ def until(what: str, ask: Callable[[], bool], seconds: float, layout: Layout) ->
 def start(layout: Layout, name: str, *command: str) -> int:
     """Start a program detached from this one, with its output in its log; returns its process id."""
     layout.logs.mkdir(parents=True, exist_ok=True)
-    # A proxy to the outside would be asked for the nodes' addresses, which nobody but this machine reaches.
-    environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    # Not the caller's: its secrets are nothing to the cluster's own programs, and a proxy to the outside would be asked
+    # for the nodes' addresses, which nobody but this machine reaches.
+    environment = {"PATH": os.environ["PATH"], "HOME": "/root"}
     with (layout.logs / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment

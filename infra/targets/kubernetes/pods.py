@@ -6,7 +6,7 @@ from typing import Any
 from infra.stack import Stack
 from infra.targets.kubernetes import claims, config, containers, volumes
 from infra.targets.kubernetes.access import PRIORITY_CLASS
-from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of, selector
+from infra.targets.kubernetes.manifest import PART_OF, Manifest, labels, manifest, namespace_of, selector
 from infra.workload import Workload
 
 FINGERPRINT = "mycrypto.com/config"
@@ -90,7 +90,7 @@ def _template(stack: Stack, workload: Workload) -> dict[str, Any]:
         spec["tolerations"] = [{"operator": "Exists"}]
     if workload.replicas > 1:
         spec |= _apart(stack, workload)
-    marks = labels(workload)
+    marks = {"app.kubernetes.io/part-of": PART_OF, **labels(workload)}
     template: dict[str, Any] = {"metadata": {"labels": marks}, "spec": spec}
     if workload.config_files:
         # A changed file is a changed template, which rolls the pods; what reads its files live is left alone.
