@@ -9,7 +9,7 @@ import http.client
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +30,7 @@ from operate.progress import step
 
 MANAGER = "mycrypto-monitoring"
 KINDS = {"stateful": "StatefulSet", "stateless": "Deployment", "per-node": "DaemonSet"}
+_PROMETHEUS = f"StatefulSet/{NAMESPACE}/prometheus"
 # What holds data, what others stand in, and what was given by hand: `down` leaves it.
 KEPT = ("Namespace", "PersistentVolumeClaim", "Secret")
 APIS = {
@@ -142,7 +143,12 @@ def up(stack: Stack) -> None:
         with step(f"applying {len(declared)} objects"):
             spaces = [item for item in declared if item["kind"] == "Namespace"]
             here.apply([*spaces, *config.secrets(stack, workloads, values)])
-            here.apply([item for item in declared if item["kind"] != "Namespace"])
+            last = [item for item in declared if name_of(item) == _PROMETHEUS]
+            here.apply([item for item in declared if item["kind"] != "Namespace" and item not in last])
+        if here.read("StatefulSet", workloads[0]) is None:
+            # What it misses when it first looks pages, and what Alertmanager cannot hand over yet does too.
+            _until(lambda: list(_unready(here, workloads[1:])), 300)
+        here.apply(last)
         names = {name_of(item) for item in declared}
         gone = [o for o in here.ours() if o.kind not in KEPT and name_of(o.to_dict()) not in names]
         for item in gone:
@@ -243,19 +249,23 @@ def wait(stack: Stack, seconds: int = 300) -> None:
     """Wait until every replica is ready and every target of the platform itself answers. Raises InputError."""
     here = Cluster(stack)
     workloads = assembly.workloads(stack)
+
+    def left() -> list[str]:
+        if unready := list(_unready(here, workloads)):
+            return unready
+        found = targets(here)
+        watched = [t for t in found if stack.settings.simulator or t["labels"]["job"] not in stack.catalog.by_name]
+        lost = [t for t in watched if t["health"] != "up"]
+        names = [f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in lost]
+        return names if found else ["Prometheus does not answer yet"]
+
+    _until(left, seconds)
+
+
+def _until(ask: Callable[[], list[str]], seconds: int) -> None:
+    """Ask what is left until nothing is, and say it when it changes. Raises InputError when the time is over."""
     start, said = time.monotonic(), ""
-    while True:
-        left = list(_unready(here, workloads))
-        if not left:
-            found = targets(here)
-            left = [
-                f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}"
-                for t in found
-                if t["health"] != "up" and (stack.settings.simulator or t["labels"]["job"] not in stack.catalog.by_name)
-            ]
-            left += [] if found else ["Prometheus does not answer yet"]
-        if not left:
-            return
+    while left := ask():
         line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
         if line != said:
             print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)

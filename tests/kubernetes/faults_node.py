@@ -4,7 +4,7 @@ Only the cluster from packages gives that hand; `Cluster.node_exec` says so else
 """
 
 import time
-from dataclasses import dataclass
+from functools import cached_property
 
 from infra.surroundings import NAMESPACE
 from tests.kubernetes.live import Live
@@ -52,28 +52,26 @@ mv "$aside" "$volume"
 """
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a pod's volume lies: the node, and the path on it."""
-
-    node: str
-    path: str
+def node_of(live: Live, pod: str) -> str:
+    """The node that a pod of the platform is on."""
+    name: str = live.get("pod", pod, f"--namespace={NAMESPACE}")[0]["spec"]["nodeName"]
+    return name
 
 
-def place(live: Live, pod: str) -> Place:
-    """The place of the volume of a StatefulSet's pod, from its claim."""
+def volume_of(live: Live, pod: str) -> str:
+    """The path on its node of the volume of a StatefulSet's pod."""
     claim = live.get("persistentvolumeclaim", f"data-{pod}", f"--namespace={NAMESPACE}")[0]
     spec = live.get("persistentvolume", claim["spec"]["volumeName"])[0]["spec"]
-    term = spec["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]
-    return Place(term["values"][0], (spec.get("local") or spec["hostPath"])["path"])
+    path: str = (spec.get("local") or spec["hostPath"])["path"]
+    return path
 
 
 def kill(live: Live, pod: str) -> float:
     """kill -9 of a Prometheus in the midst of the samples it writes down; the Unix time of it."""
     status = live.get("pod", pod, f"--namespace={NAMESPACE}")[0]["status"]["containerStatuses"]
     container = next(each["containerID"] for each in status if each["name"] == "prometheus").rpartition("/")[2]
-    where = place(live, pod)
-    live.cluster.node_exec(("sh", "-c", KILL, "sh", container, f"{where.path}/wal"), where.node)
+    log = f"{volume_of(live, pod)}/wal"
+    live.cluster.node_exec(("sh", "-c", KILL, "sh", container, log), node_of(live, pod))
     return time.time()
 
 
@@ -83,38 +81,43 @@ class SmallVolume:
     def __init__(self, live: Live, pod: str) -> None:
         self._live = live
         self.pod = pod
-        self.place = place(live, pod)
+        self.node = node_of(live, pod)
         self.small = False
+
+    @cached_property
+    def path(self) -> str:
+        """Where it lies on its node."""
+        return volume_of(self._live, self.pod)
 
     def shrink(self) -> None:
         """Put a small file system with the same content in its place, while no pod has it mounted."""
-        used = int(self._on_node("du", "--summarize", "--bytes", self.place.path).split()[0])
+        used = int(self._on_node("du", "--summarize", "--bytes", self.path).split()[0])
         self.small = True
-        self._on_node("sh", "-c", SHRINK, "sh", self.place.path, str(ROOM + 2 * used))
+        self._on_node("sh", "-c", SHRINK, "sh", self.path, str(ROOM + 2 * used))
 
     def restore(self) -> None:
         """The other way round; what was written meanwhile stays."""
-        self._on_node("sh", "-c", RESTORE, "sh", self.place.path)
+        self._on_node("sh", "-c", RESTORE, "sh", self.path)
         self.small = False
 
     def free_ratio(self) -> float:
         """The share of it that is free, 0 to 1."""
-        size, free = self._on_node("stat", "--file-system", "--format=%b %f", self.place.path).split()
+        size, free = self._on_node("stat", "--file-system", "--format=%b %f", self.path).split()
         return int(free) / int(size)
 
     def fill(self, left: float) -> None:
         """Fill it until a share of `left` is free."""
-        block, size, free = self._on_node("stat", "--file-system", "--format=%S %b %f", self.place.path).split()
+        block, size, free = self._on_node("stat", "--file-system", "--format=%S %b %f", self.path).split()
         wanted = int(block) * int(int(free) - left * int(size))
-        self._on_node("fallocate", f"--length={wanted}", f"{self.place.path}/ballast")
+        self._on_node("fallocate", f"--length={wanted}", f"{self.path}/ballast")
 
     def fill_up(self) -> None:
         """Fill it wholly."""
-        self._on_node("sh", "-c", f"dd if=/dev/zero of={self.place.path}/ballast-rest bs=64k || true")
+        self._on_node("sh", "-c", f"dd if=/dev/zero of={self.path}/ballast-rest bs=64k || true")
 
     def clear(self) -> None:
         """Free the space again."""
-        self._on_node("sh", "-c", f"rm -f {self.place.path}/ballast*")
+        self._on_node("sh", "-c", f"rm -f {self.path}/ballast*")
 
     def _on_node(self, *command: str) -> str:
-        return self._live.cluster.node_exec(command, self.place.node)
+        return self._live.cluster.node_exec(command, self.node)

@@ -84,6 +84,11 @@ class Scene:
         status = self.live.get("statefulset", name, f"--namespace={NAMESPACE}")[0]["status"]
         return int(status.get("readyReplicas", 0)) == len(self.live.replicas(name))
 
+    def uid(self, pod: str) -> str:
+        """The identity of the pod of a name, "" where there is none."""
+        wanted = ("--ignore-not-found", "--output=jsonpath={.metadata.uid}")
+        return self.live.kubectl("get", "pod", pod, f"--namespace={NAMESPACE}", *wanted)
+
     def pending(self, pod: str) -> bool:
         """Whether a StatefulSet's pod waits for a node."""
         found = self.live.kubectl("get", "pod", pod, f"--namespace={NAMESPACE}", "--output=json", check=False)

@@ -44,11 +44,13 @@ def test_nobody_but_prometheus_may_ask_the_api(live: Live, figure: Figure) -> No
 
     with ThreadPoolExecutor(4) as pool:
         found = dict(zip(accounts, pool.map(beyond, accounts), strict=True))
-    assert found.pop((NAMESPACE, "prometheus")) == DISCOVERY
-    assert beyond((NAMESPACE, "prometheus"), exchange) == DISCOVERY | {("pods", "get list watch")}
+    pods = {("pods", "get list watch")}
+    assert found.pop((NAMESPACE, "prometheus")) == DISCOVERY | pods
+    assert beyond((NAMESPACE, "prometheus"), exchange) == DISCOVERY | pods
+    assert beyond((NAMESPACE, "prometheus"), "kube-system") == DISCOVERY
     assert {account: more for account, more in found.items() if more} == {}
     figure(f"cluster: {len(accounts)} accounts; beyond what all may, {len(found)} may nothing, and prometheus:")
-    for namespace, extra in (("in the cluster", DISCOVERY), (f"in {exchange}", {("pods", "get list watch")})):
+    for namespace, extra in (("in the cluster", DISCOVERY), (f"in {NAMESPACE} and {exchange}", pods)):
         figure(f"cluster:   {namespace} {', '.join(f'{what} [{verbs}]' for what, verbs in sorted(extra))}")
 
 
