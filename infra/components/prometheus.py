@@ -52,6 +52,8 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
             f"--storage.tsdb.retention.size={int(storage * RETAINED_SHARE) // MIB}MB",
             f"--web.external-url={stack.link(settings.prometheus_port)}",
             "--web.enable-lifecycle",
+            # A restart does not begin the `for` of an alert anew; the default keeps only those of over 10 minutes.
+            "--rules.alert.for-grace-period=1m",
             "--enable-feature=expand-external-labels",
             *scraping.web_arguments(stack),
         ),

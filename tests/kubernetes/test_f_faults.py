@@ -237,7 +237,7 @@ def test_a_full_volume(scene: Scene, away: int, volume: SmallVolume, figure: Fig
     assert not scene.evaluates(away, time.time() - scene.interval)
     volume.clear()
     freed = time.time()
-    eventually("it records again", lambda: scene.evaluates(away, freed), seconds=90, every=0.2)
+    eventually("it records again", lambda: scene.evaluates(away, freed), seconds=120, every=0.2)
     again = time.time() - freed
     gap = scene.gap(keeper, start)
     figure(f"full volume of {volume.pod}: no writes after {failed:.0f} s, PlatformStorageFailing after {said:.0f} s")
