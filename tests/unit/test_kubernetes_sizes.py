@@ -153,7 +153,7 @@ def test_a_change_replaces_one_replica_at_a_time() -> None:
         assert strategy["type"] == "RollingUpdate"
         if item["kind"] == "StatefulSet":
             # Only then does the next one wait for more than a first answer.
-            assert (spec["minReadySeconds"] > 0) is (spec["replicas"] > 1)
+            assert (spec.get("minReadySeconds", 0) > 0) is (spec["replicas"] > 1)
         else:
             assert strategy["rollingUpdate"]["maxUnavailable"] == (1 if item["kind"] == "DaemonSet" else 0)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.stack import Stack
-from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of
-from infra.workload import MIB, Storage, Workload
+from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of, quantity
+from infra.workload import GIB, Storage, Workload
 
 CLAIM = "data"
 
@@ -39,7 +39,7 @@ def template(stack: Stack, workload: Workload, storage: Storage) -> Manifest:
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": CLAIM, "labels": labels(workload)},
-        "spec": spec(stack, Storage(storage.path, 1024 * MIB)),
+        "spec": spec(stack, Storage(storage.path, GIB)),
     }
 
 
@@ -47,7 +47,7 @@ def spec(stack: Stack, storage: Storage) -> dict[str, Any]:
     """One node at a time, of the settings' class."""
     found: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{storage.size // MIB}Mi"}},
+        "resources": {"requests": {"storage": quantity(storage.size)}},
     }
     if stack.settings.storage_class:
         found["storageClassName"] = stack.settings.storage_class

@@ -5,6 +5,7 @@ from typing import Any
 
 from infra.surroundings import RELOADER_PORT
 from infra.targets.kubernetes import volumes
+from infra.targets.kubernetes.manifest import quantity
 from infra.workload import MIB, Probe, Resources, Workload
 
 # The checker reads every rule while it works; between two changes the reloader needs next to nothing.
@@ -48,7 +49,7 @@ def _port(workload: Workload, number: int) -> dict[str, Any]:
 
 
 def _resources(wanted: Resources, memory_request: str = "") -> dict[str, Any]:
-    memory = f"{wanted.memory // MIB}Mi"
+    memory = quantity(wanted.memory)
     return {
         "requests": {"cpu": _cores(wanted.cpu_request), "memory": memory_request or memory},
         "limits": {"cpu": _cores(wanted.cpu), "memory": memory},

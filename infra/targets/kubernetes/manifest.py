@@ -4,7 +4,7 @@ from typing import Any
 
 from infra.stack import Stack
 from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
-from infra.workload import Workload
+from infra.workload import GIB, MIB, Workload
 
 Manifest = dict[str, Any]
 PART_OF = "mycrypto-monitoring"
@@ -27,6 +27,11 @@ def manifest(  # noqa: PLR0917 - the fields of every object, in the API's own or
     if annotations:
         metadata["annotations"] = annotations
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+
+def quantity(size: int) -> str:
+    """Bytes as the API writes them back: 8Gi, 512Mi."""
+    return f"{size // GIB}Gi" if size % GIB == 0 else f"{size // MIB}Mi"
 
 
 def name_of(item: Manifest) -> str:

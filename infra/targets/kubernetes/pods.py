@@ -46,8 +46,9 @@ def _controller(stack: Stack, workload: Workload) -> Manifest:
         # All start at once; a change still goes one replica at a time.
         spec["podManagementPolicy"] = "Parallel"
         spec["updateStrategy"] = {"type": "RollingUpdate"}
-        # Scrapes and gossip settle before the next one goes.
-        spec["minReadySeconds"] = 15 if workload.replicas > 1 else 0
+        if workload.replicas > 1:
+            # Scrapes and gossip settle before the next one goes.
+            spec["minReadySeconds"] = 15
         if workload.storage:
             spec["volumeClaimTemplates"] = [claims.template(stack, workload, workload.storage)]
     return manifest("apps/v1", kind, workload.name, namespace_of(stack, workload), labels(workload), {"spec": spec})

@@ -4,14 +4,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from infra.targets.kubernetes import claims, config
-from infra.workload import MIB, ConfigFile, SecretFile, Workload
+from infra.workload import ConfigFile, SecretFile, Workload
 
 # Where a workload with a reloader has its configuration as the cluster delivers it; the reloader copies what it
 # has checked to where the workload reads it.
 SOURCE = "/config-source"
 SCRIPTS_PATH = "/scripts"
 METRICS_PATH = "/run/metrics"
-SCRATCH_LIMIT = f"{64 * 1024 * 1024 // MIB}Mi"
+SCRATCH_LIMIT = "64Mi"
 # Readable by the group (fsGroup) and nobody else.
 MODE = 0o440
 
