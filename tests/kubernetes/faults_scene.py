@@ -120,8 +120,9 @@ class Scene:
             self.live.kubectl("uncordon", node)
 
     def gap(self, replica: int, since: float) -> float:
-        """The longest time between two samples of one `up` of a replica, seconds."""
-        return max(later - sooner for moments in self.samples(replica, since) for sooner, later in pairwise(moments))
+        """The longest time between two samples of one `up` of a replica, seconds; from the last before `since` on."""
+        spans = (pair for moments in self.samples(replica, since) for pair in pairwise(moments))
+        return max(later - sooner for sooner, later in spans if later > since)
 
     def samples(self, replica: int, since: float) -> list[list[float]]:
         """When the platform's own targets were scraped by a replica: a list a target, Unix times."""
