@@ -80,7 +80,6 @@ def _granted(  # noqa: PLR0917 - a role and its binding are made of these
 def _priority() -> Manifest:
     body = {
         "value": 1_000_000,
-        "globalDefault": False,
         "description": "Monitoring is scheduled before what it watches, and evicted after it.",
     }
     return manifest("scheduling.k8s.io/v1", "PriorityClass", PRIORITY_CLASS, None, {}, body)

@@ -81,6 +81,5 @@ def _rank(manifest: Manifest) -> int:
 _ARGUMENTS = {
     "stringData": "string_data",
     "roleRef": "role_ref",
-    "globalDefault": "global_default",
     "automountServiceAccountToken": "automount_service_account_token",
 }
