@@ -27,28 +27,34 @@ class Secret:
     asked_for: str = ""
 
 
+_VARIABLES = {
+    "postgres-password": "POSTGRES_PASSWORD",
+    "redis-password": "REDIS_PASSWORD",
+    "rabbitmq-password": "RABBITMQ_PASSWORD",
+    "grafana-admin-password": "GRAFANA_ADMIN_PASSWORD",
+    "slack-webhook-url": "SLACK_WEBHOOK_URL",
+    "pagerduty-service-key": "PAGERDUTY_SERVICE_KEY",
+    # The address often carries a token, so it is kept like one.
+    "heartbeat-url": "HEARTBEAT_URL",
+    "smtp-password": "SMTP_PASSWORD",
+    "web-password": "WEB_PASSWORD",
+}
+
+
 def known(settings: Settings) -> dict[str, Secret]:
     """Every secret of the stack by name."""
     inbox = "http://inbox:8025" if settings.inbox else None
     no_inbox = "monitoring:inbox is false"
-    # The specification's sign-in for dev.
-    admin = "admin" if settings.target == "docker" else None
-    return {
-        "postgres-password": Secret("POSTGRES_PASSWORD"),
-        "redis-password": Secret("REDIS_PASSWORD"),
-        "rabbitmq-password": Secret("RABBITMQ_PASSWORD"),
-        "grafana-admin-password": Secret("GRAFANA_ADMIN_PASSWORD", admin),
-        "slack-webhook-url": Secret("SLACK_WEBHOOK_URL", inbox and f"{inbox}/slack", no_inbox),
-        "pagerduty-service-key": Secret("PAGERDUTY_SERVICE_KEY", inbox and "inbox", no_inbox),
-        # The address often carries a token, so it is kept like one.
-        "heartbeat-url": Secret(
-            "HEARTBEAT_URL", settings.heartbeat_url or (inbox and f"{inbox}/heartbeat/watchdog"), no_inbox
-        ),
-        "smtp-password": Secret(
-            "SMTP_PASSWORD", None if settings.smtp_username else "", "monitoring:smtpUsername is set"
-        ),
-        "web-password": Secret("WEB_PASSWORD"),
+    # Default, and the setting that asks for it.
+    otherwise: dict[str, tuple[str | None, str]] = {
+        # The specification's sign-in for dev.
+        "grafana-admin-password": ("admin" if settings.target == "docker" else None, ""),
+        "slack-webhook-url": (inbox and f"{inbox}/slack", no_inbox),
+        "pagerduty-service-key": (inbox and "inbox", no_inbox),
+        "heartbeat-url": (settings.heartbeat_url or (inbox and f"{inbox}/heartbeat/watchdog"), no_inbox),
+        "smtp-password": (None if settings.smtp_username else "", "monitoring:smtpUsername is set"),
     }
+    return {name: Secret(variable, *otherwise.get(name, ())) for name, variable in _VARIABLES.items()}
 
 
 def config_key(name: str) -> str:
@@ -56,11 +62,8 @@ def config_key(name: str) -> str:
     return to_camel(name.replace("-", "_"))
 
 
-def config_keys(settings_keys: Iterable[str]) -> set[str]:
-    """The keys that `pulumi config set --secret` may give; heartbeatUrl is a setting too, and stays one."""
-    names = ("postgres", "redis", "rabbitmq", "grafana-admin", "smtp", "web")
-    keys = {config_key(f"{name}-password") for name in names} | {"slackWebhookUrl", "pagerdutyServiceKey"}
-    return keys - set(settings_keys)
+# The keys that `pulumi config set --secret` may give. heartbeatUrl is a setting too, and stays one.
+CONFIG_KEYS = {config_key(name) for name in _VARIABLES} - {"heartbeatUrl"}
 
 
 def given(settings: Settings, configured: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -18,11 +18,10 @@ def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.war
     try:
         name = pulumi.get_stack()
         configured = _config()
-        secret_keys = credentials.config_keys(settings.declared())
-        values = settings.from_config(configured, f"Pulumi.{name}.yaml", secret_keys)
+        values = settings.from_config(configured, f"Pulumi.{name}.yaml", credentials.CONFIG_KEYS)
         current = stack.load(name, values, root)
         workloads = assembly.workloads(current)
-        at_hand = credentials.given(values, {key: configured[key] for key in secret_keys if key in configured})
+        at_hand = credentials.given(values, configured)
         in_cluster = values.target == "kubernetes"
         if not (in_cluster and rendering):
             credentials.check(values, workloads, at_hand, name)

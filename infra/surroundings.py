@@ -98,21 +98,23 @@ class Kubernetes:
 
         Only the replicas of a Deployment have no names.
         """
-        port = int(scrape.targets[0].rpartition(":")[2])
         if workload.kind == "per-node":
-            return _per_node(port, scrape.labels)
+            return _per_node(scrape.port, scrape.labels)
         if workload.kind == "stateful" and workload.part_of == "platform":
-            groups = [
-                {
-                    "targets": [f"{self.replica(workload.name, number)}:{port}"],
-                    "labels": {"instance": f"{workload.name}-{number}", **scrape.labels},
-                }
-                for number in range(workload.replicas)
-            ]
-            return {"static_configs": groups}
+            return {"static_configs": self._each_replica(workload, scrape.port, scrape.labels)}
         if workload.replicas > 1:
-            return _per_pod(NAMESPACE, f"app.kubernetes.io/name={workload.name}", port, scrape)
+            return _per_pod(NAMESPACE, f"app.kubernetes.io/name={workload.name}", scrape.port, scrape)
         return fixed(scrape)
+
+    def _each_replica(self, workload: Workload, port: int, labels: dict[str, str]) -> list[Entry]:
+        """A target for each replica by its own name, which stays when the pod does not."""
+        return [
+            {
+                "targets": [f"{self.replica(workload.name, number)}:{port}"],
+                "labels": {"instance": f"{workload.name}-{number}", **labels},
+            }
+            for number in range(workload.replicas)
+        ]
 
     def own_jobs(self, workloads: Sequence[Workload]) -> list[Entry]:
         """Containers and volumes as each node's kubelet sees them, and the reloaders beside what they reload."""
@@ -156,17 +158,12 @@ class Kubernetes:
         reloaders = {
             "job_name": "config-reloader",
             "static_configs": [
-                {
-                    "targets": [f"{self.replica(workload.name, number)}:{RELOADER_PORT}"],
-                    "labels": {
-                        "instance": f"{workload.name}-{number}",
-                        "service": "config-reloader",
-                        "team": workload.team,
-                    },
-                }
+                group
                 for workload in workloads
                 if workload.reload_metric
-                for number in range(workload.replicas)
+                for group in self._each_replica(
+                    workload, RELOADER_PORT, {"service": "config-reloader", "team": workload.team}
+                )
             ],
         }
         return [containers, volumes, reloaders]
@@ -226,21 +223,16 @@ def _per_node(port: int, labels: dict[str, str]) -> Entry:
 
     Each step leaves alone what was not found by the API: fixed targets may stand in the same job.
     """
-    node = {"source_labels": ["__meta_kubernetes_node_name"], "regex": "(.+)"}
+
+    def on_nodes(source: str, **step: str) -> Entry:
+        return {"source_labels": [f"__meta_kubernetes_node_{source}"], "regex": "(.+)", **step}
+
+    others = {name: value for name, value in labels.items() if name != "instance"}
     return {
         "kubernetes_sd_configs": [{"role": "node"}],
         "relabel_configs": [
-            {
-                "source_labels": ["__meta_kubernetes_node_address_InternalIP"],
-                "regex": "(.+)",
-                "target_label": "__address__",
-                "replacement": f"${{1}}:{port}",
-            },
-            {**deepcopy(node), "target_label": "instance"},
-            *(
-                {**deepcopy(node), "target_label": name, "replacement": value}
-                for name, value in labels.items()
-                if name != "instance"
-            ),
+            on_nodes("address_InternalIP", target_label="__address__", replacement=f"${{1}}:{port}"),
+            on_nodes("name", target_label="instance"),
+            *(on_nodes("name", target_label=name, replacement=value) for name, value in others.items()),
         ],
     }

@@ -125,6 +125,11 @@ class Scrape:
     rename: dict[str, str] = field(default_factory=dict)
     relabel: tuple[dict[str, object], ...] = ()
 
+    @property
+    def port(self) -> int:
+        """The port that the targets are scraped at; all have the same."""
+        return int(self.targets[0].rpartition(":")[2])
+
 
 @dataclass(frozen=True)
 class Call:

@@ -9,7 +9,8 @@ import http.client
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from typing import Any
 
@@ -23,24 +24,29 @@ from infra.stack import Stack
 from infra.surroundings import NAMESPACE
 from infra.targets.kubernetes import config, name_of, objects
 from infra.targets.kubernetes.manifest import PART_OF, Manifest, namespace_of
-from infra.targets.kubernetes.manifests import FILES
+from infra.targets.kubernetes.manifests import APIS, FILES
 from infra.workload import Workload
 from operate import deploy
-from operate.progress import step
+from operate.progress import step, until_nothing_is_left
 
 MANAGER = "mycrypto-monitoring"
 KINDS = {"stateful": "StatefulSet", "stateless": "Deployment", "per-node": "DaemonSet"}
 _PROMETHEUS = f"StatefulSet/{NAMESPACE}/prometheus"
-# What holds data, what others stand in, and what was given by hand: `down` leaves it.
-KEPT = ("Namespace", "PersistentVolumeClaim", "Secret")
-APIS = {
-    "v1": ("Namespace", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "Service"),
-    "apps/v1": ("StatefulSet", "Deployment", "DaemonSet"),
-    "policy/v1": ("PodDisruptionBudget",),
-    "networking.k8s.io/v1": ("NetworkPolicy", "Ingress"),
-    "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
-    "scheduling.k8s.io/v1": ("PriorityClass",),
-}
+# What holds data and what others stand in: `down` leaves it, as it does Secrets, which are not declared.
+KEPT = ("Namespace", "PersistentVolumeClaim")
+
+
+def connected(core: Any, namespace: str, pod: str, port: int, seconds: float = 20) -> http.client.HTTPConnection:
+    """An HTTP connection to a pod through the API server of `core`; silence of `seconds` ends it.
+
+    Raises ApiException or OSError where the pod cannot be reached.
+    """
+    from kubernetes.stream import portforward  # noqa: PLC0415
+
+    link = http.client.HTTPConnection("127.0.0.1")
+    link.sock = portforward(core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)).socket(port)
+    link.sock.settimeout(seconds)
+    return link
 
 
 class Cluster:
@@ -76,10 +82,9 @@ class Cluster:
 
     def ours(self) -> Iterator[Any]:
         """Every object in the cluster that carries the platform's label."""
-        for version, kinds in APIS.items():
-            for kind in kinds:
-                resource = self.api.resources.get(api_version=version, kind=kind)
-                yield from resource.get(label_selector=f"app.kubernetes.io/part-of={PART_OF}").items
+        for kind, version in APIS.items():
+            resource = self.api.resources.get(api_version=version, kind=kind)
+            yield from resource.get(label_selector=f"app.kubernetes.io/part-of={PART_OF}").items
 
     def delete(self, item: Any) -> None:
         """Delete one object with what depends on it; one that is gone already is fine."""
@@ -104,16 +109,14 @@ class Cluster:
     def ask(self, pod: str, port: int, path: str) -> Any:
         """The JSON that a pod of the platform answers to GET `path`, through the API server; None while it cannot."""
         from kubernetes import client  # noqa: PLC0415
-        from kubernetes.stream import portforward  # noqa: PLC0415
 
         try:
-            core = client.CoreV1Api(self.client)
-            forward = portforward(core.connect_get_namespaced_pod_portforward, pod, NAMESPACE, ports=str(port))
-            link = http.client.HTTPConnection("127.0.0.1", timeout=20)
-            link.sock = forward.socket(port)
-            link.request("GET", path, headers={"Authorization": f"Basic {self._credentials()}", "Connection": "close"})
-            answer = link.getresponse()
-            return json.loads(answer.read()) if answer.status == HTTPStatus.OK else None
+            with closing(connected(client.CoreV1Api(self.client), NAMESPACE, pod, port)) as link:
+                link.request(
+                    "GET", path, headers={"Authorization": f"Basic {self._credentials()}", "Connection": "close"}
+                )
+                answer = link.getresponse()
+                return json.loads(answer.read()) if answer.status == HTTPStatus.OK else None
         except (client.ApiException, OSError, http.client.HTTPException, ValueError):
             return None
 
@@ -129,16 +132,16 @@ def up(stack: Stack) -> None:
     """Bring the cluster to what the program declares, and wait until it is well."""
     workloads = assembly.workloads(stack)
     cluster.verify(stack.settings)
+    here = Cluster(stack)
     if shutil.which("pulumi"):
         print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
-        _not_applied_by_hand(stack)
+        _not_applied_by_hand(here)
         with step("pulumi up"):
             deploy.pulumi(stack, "up", "--yes", "--skip-preview")
     else:
         print("applying the manifests server-side: no pulumi on the PATH", flush=True)
         values = credentials.given(stack.settings, {})
         credentials.check(stack.settings, workloads, values, stack.name)
-        here = Cluster(stack)
         declared = objects(stack, workloads)
         with step(f"applying {len(declared)} objects"):
             spaces = [item for item in declared if item["kind"] == "Namespace"]
@@ -147,21 +150,22 @@ def up(stack: Stack) -> None:
             here.apply([item for item in declared if item["kind"] != "Namespace" and item not in last])
         if here.read("StatefulSet", workloads[0]) is None:
             # What it misses when it first looks pages, and what Alertmanager cannot hand over yet does too.
-            _until(lambda: list(_unready(here, workloads[1:])), 300)
+            until_nothing_is_left(lambda: list(_unready(here, workloads[1:])), 300, _pods_say_why)
         here.apply(last)
         names = {name_of(item) for item in declared}
         gone = [o for o in here.ours() if o.kind not in KEPT and name_of(o.to_dict()) not in names]
         for item in gone:
             print(f"  removing {name_of(item.to_dict())}, which is no longer declared", flush=True)
             here.delete(item)
-    wait(stack)
+    wait(here, workloads)
 
 
-def _not_applied_by_hand(stack: Stack) -> None:
+def _not_applied_by_hand(here: Cluster) -> None:
     """Raise InputError where the objects are there but not the engine's: it cannot take over what it did not make."""
+    stack = here.stack
     if deploy.has_state(stack):
         return
-    applied = [item for item in Cluster(stack).ours() if item.kind != "Namespace"]
+    applied = [item for item in here.ours() if item.kind != "Namespace"]
     if applied:
         raise InputError(
             f"{len(applied)} objects of the platform are on this cluster, and the engine knows nothing of stack "
@@ -245,10 +249,9 @@ def targets(here: Cluster) -> list[dict[str, Any]]:
     return answer["data"]["activeTargets"] if answer else []
 
 
-def wait(stack: Stack, seconds: int = 300) -> None:
+def wait(here: Cluster, workloads: Sequence[Workload], seconds: int = 300) -> None:
     """Wait until every replica is ready and every target of the platform itself answers. Raises InputError."""
-    here = Cluster(stack)
-    workloads = assembly.workloads(stack)
+    stack = here.stack
 
     def left() -> list[str]:
         if unready := list(_unready(here, workloads)):
@@ -259,23 +262,14 @@ def wait(stack: Stack, seconds: int = 300) -> None:
         names = [f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in lost]
         return names if found else ["Prometheus does not answer yet"]
 
-    _until(left, seconds)
+    until_nothing_is_left(left, seconds, _pods_say_why)
 
 
-def _until(ask: Callable[[], list[str]], seconds: int) -> None:
-    """Ask what is left until nothing is, and say it when it changes. Raises InputError when the time is over."""
-    start, said = time.monotonic(), ""
-    while left := ask():
-        line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
-        if line != said:
-            print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)
-            said = line
-        if time.monotonic() - start > seconds:
-            raise InputError(
-                f"after {seconds} s {left[0]}; `kubectl -n {NAMESPACE} get pods` and `kubectl -n {NAMESPACE} describe "
-                "pod NAME` say why. Run the same command again after that."
-            )
-        time.sleep(1)
+def _pods_say_why(_left: list[str]) -> str:
+    return (
+        f"; `kubectl -n {NAMESPACE} get pods` and `kubectl -n {NAMESPACE} describe pod NAME` say why. "
+        "Run the same command again after that."
+    )
 
 
 def table(stack: Stack) -> bool:

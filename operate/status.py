@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from dataclasses import dataclass
 
 import requests
@@ -11,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import assembly
-from infra.errors import InputError
 from infra.stack import Stack
 from infra.workload import Workload
 from operate import containers
+from operate.progress import until_nothing_is_left
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,19 @@ def wait(stack: Stack, seconds: int = 240) -> None:
     Raises InputError with the next step when the time is over.
     """
     workloads = assembly.workloads(stack)
-    start, said = time.monotonic(), ""
-    while True:
+
+    def left() -> list[str]:
         ours = [target for target in targets(stack) if _runs_here(stack, target)]
-        left = [*_unhealthy(workloads, _running(stack)), *_unscraped(ours)]
-        if not left:
-            return
-        line = f"waiting for {len(left)}: {', '.join(left[:3])}{' ...' if len(left) > 3 else ''}"
-        if line != said:
-            print(f"  [{time.monotonic() - start:3.0f} s] {line}", flush=True)
-            said = line
-        if time.monotonic() - start > seconds:
-            first = left[0].split()[0]
-            container = f"`docker logs monitoring-{stack.name}-{first}`"
-            where = f"{_prometheus(stack)}/targets" if first in ("target", "Prometheus") else container
-            more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-            raise InputError(f"after {seconds} s {left[0]}{more}; see {where}, then run `make up` again.")
-        time.sleep(1)
+        return [*_unhealthy(workloads, _running(stack)), *_unscraped(ours)]
+
+    def remedy(left: list[str]) -> str:
+        first = left[0].split()[0]
+        container = f"`docker logs monitoring-{stack.name}-{first}`"
+        where = f"{_prometheus(stack)}/targets" if first in ("target", "Prometheus") else container
+        more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+        return f"{more}; see {where}, then run `make up` again."
+
+    until_nothing_is_left(left, seconds, remedy)
 
 
 def table(stack: Stack) -> bool:

@@ -85,7 +85,6 @@ def blackbox(stack: Stack) -> Workload:
         config_files=(stack.config("blackbox/blackbox.yml", "/etc/blackbox/blackbox.yml"),),
         checks=(("blackbox_exporter", "--config.check", "--config.file=etc/blackbox/blackbox.yml"),),
         readiness=Probe("/-/healthy", 9115),
-        replicas=stack.settings.size("blackbox-exporter").replicas or 1,
         calls=(
             *(Call(service.name, service.port) for service in stack.catalog.services),
             *((Call(simulator.CONTROL, simulator.HTTPS_PORT),) if stack.settings.simulator else ()),

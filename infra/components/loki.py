@@ -21,7 +21,7 @@ def build(stack: Stack) -> Workload:
         args=("-config.file=/etc/loki/loki.yml",),
         ports=(Port("http", PORT, stack.settings.loki_port),),
         config_files=(ConfigFile("/etc/loki/loki.yml", config(stack)),),
-        storage=Storage("/loki", stack.settings.size("loki").storage or 50 * GIB),
+        storage=Storage("/loki", 50 * GIB),
         scratch=("/tmp",),  # noqa: S108 - the container's own
         # /ready answers 503 for the first 15 s by design: the ingester waits for its ring.
         readiness=Probe("/ready", PORT, start_period=60, live_path="/loki/api/v1/status/buildinfo"),

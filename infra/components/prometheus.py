@@ -86,9 +86,9 @@ def _calls(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) 
     scraped = [
         Call(NODES if workload.kind == "per-node" else workload.name, port)
         for workload in workloads
-        for port in sorted({int(s.targets[0].rpartition(":")[2]) for s in workload.scrapes if s.path != "/probe"})
+        for port in sorted({scrape.port for scrape in workload.scrapes if scrape.path != "/probe"})
     ]
-    elsewhere = [Call(host, int(port)) for host, _, port in (s.targets[0].rpartition(":") for s in more)]
+    elsewhere = [Call(scrape.targets[0].rpartition(":")[0], scrape.port) for scrape in more]
     services = [Call(service.name, service.port) for service in stack.catalog.services]
     others = (Call("blackbox-exporter", 9115), Call("alertmanager", 9093), *stack.surroundings.own_calls(workloads))
     return tuple(dict.fromkeys([*scraped, *elsewhere, *services, *others]))

@@ -16,7 +16,8 @@ from operate.tools import speak
 from tests.cluster import cluster as clusters
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import ClusterError
-from tests.kubernetes.live import STACK, Live, eventually, operate
+from tests.kubernetes.live import STACK, Live, operate
+from tests.running import eventually
 
 KEPT = bool(os.environ.get("KEEP"))
 PASSWORDS = ("POSTGRES", "REDIS", "RABBITMQ", "GRAFANA_ADMIN", "WEB")

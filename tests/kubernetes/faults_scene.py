@@ -12,7 +12,8 @@ from typing import Any
 
 from infra import cluster as api
 from infra.surroundings import NAMESPACE
-from tests.kubernetes.live import Live, Object, eventually
+from tests.kubernetes.live import Live, Object
+from tests.running import eventually
 
 # ServiceDown's own `for`, and the minute from fault to notification that the platform promises.
 PAGED_WITHIN = 15 + 60

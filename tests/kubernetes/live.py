@@ -8,57 +8,34 @@ import re
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
-
-import pytest
 
 from infra import assembly
 from infra import cluster as api
-from infra.settings import ROOT
 from infra.stack import Stack
 from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE, RELOADER_PORT
 from infra.workload import Workload
+from operate.cluster import connected
+from tests import running
 from tests.cluster.cluster import Cluster
 
 STACK = "staging"
 Object = dict[str, Any]
-T = TypeVar("T")
 
 
 def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a day-2 command on the stack as where no pulumi is; its output is shown when the test fails."""
-    done = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operate", "--stack", STACK, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path_without_pulumi()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    print(done.stdout, done.stderr, sep="\n")
-    return done
+    """Run a day-2 command on the stack as where no pulumi is."""
+    return running.operate(STACK, *arguments, path=path_without_pulumi())
 
 
 def path_without_pulumi() -> str:
     """The PATH but for the folders that hold a pulumi."""
     folders = os.environ["PATH"].split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if shutil.which("pulumi", path=folder) is None)
-
-
-def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:
-    """Ask until the answer is truthy; fail with the last answer when the time is over."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            pytest.fail(f"after {seconds:.0f} s still not: {what} (last answer {answer!r:.2000})")
-        time.sleep(every)
 
 
 @dataclass(frozen=True)
@@ -154,7 +131,6 @@ class Live:
     ) -> Answer:
         """Ask a pod through the API server; `body` goes as JSON. Never fails: see Answer."""
         from kubernetes import client  # noqa: PLC0415 - a second of import that other tests do without
-        from kubernetes.stream import portforward  # noqa: PLC0415
 
         # A port-forward changes its client while it is set up, so each thread has its own.
         if not hasattr(self._own, "client"):
@@ -167,18 +143,13 @@ class Live:
         if data is not None:
             headers["Content-Type"] = "application/json"
         query = f"?{urlencode(params, doseq=True)}" if params else ""
-        link = http.client.HTTPConnection("127.0.0.1", timeout=seconds)
         try:
-            connect = self._own.client.connect_get_namespaced_pod_portforward
-            link.sock = portforward(connect, pod, namespace, ports=str(port)).socket(port)
-            link.sock.settimeout(seconds)
-            link.request(method, f"{path}{query}", data, headers)
-            answer = link.getresponse()
-            return Answer(answer.status, answer.read())
+            with closing(connected(self._own.client, namespace, pod, port, seconds)) as link:
+                link.request(method, f"{path}{query}", data, headers)
+                answer = link.getresponse()
+                return Answer(answer.status, answer.read())
         except (client.ApiException, OSError, http.client.HTTPException) as error:
             return Answer(0, f"{type(error).__name__}: {error}".encode())
-        finally:
-            link.close()
 
     def prometheus(self, path: str, replica: int = 0, **params: Any) -> Any:
         """The `data` of Prometheus' answer to GET /api/v1/PATH; fails the test where it has none."""

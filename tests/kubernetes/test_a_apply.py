@@ -11,13 +11,15 @@ import yaml
 from infra import rules
 from infra.surroundings import NAMESPACE
 from infra.targets.kubernetes.manifest import PART_OF
-from operate.cluster import APIS, MANAGER
+from infra.targets.kubernetes.manifests import APIS
+from operate.cluster import MANAGER
 from tests.conftest import Figure
 from tests.kubernetes import written
-from tests.kubernetes.live import STACK, Live, Object, eventually, operate
+from tests.kubernetes.live import STACK, Live, Object, operate
+from tests.running import eventually
 
 OURS = f"--selector=app.kubernetes.io/part-of={PART_OF}"
-KINDS = ",".join(kind for kinds in APIS.values() for kind in kinds)
+KINDS = ",".join(APIS)
 READY_SECONDS = 180
 
 

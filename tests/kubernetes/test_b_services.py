@@ -9,7 +9,8 @@ import pytest
 
 from infra.surroundings import NAMESPACE
 from tests.conftest import Figure
-from tests.kubernetes.live import Live, eventually
+from tests.kubernetes.live import Live
+from tests.running import eventually
 
 GROWN = "api-gateway"
 STOPPED = "kyc-service"

@@ -20,8 +20,9 @@ from infra.targets.kubernetes import objects
 from operate import cluster
 from tests.conftest import Figure
 from tests.kubernetes import written
-from tests.kubernetes.live import STACK, Live, Object, eventually, operate
+from tests.kubernetes.live import STACK, Live, Object, operate
 from tests.kubernetes.test_b_services import STOPPED
+from tests.running import eventually
 
 EVALUATED_SECONDS = 60
 EDIT = """

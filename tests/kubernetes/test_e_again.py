@@ -8,10 +8,11 @@ import pytest
 
 from infra.surroundings import NAMESPACE
 from tests.conftest import Figure
-from tests.kubernetes.live import Live, Object, eventually, operate
+from tests.kubernetes.live import Live, Object, operate
 from tests.kubernetes.test_a_apply import is_ready
 from tests.kubernetes.test_b_services import STOPPED, seen_by_both
 from tests.kubernetes.test_c_changes import both, taken, told
+from tests.running import eventually
 
 KEPT = "persistentvolumeclaims,secrets"
 

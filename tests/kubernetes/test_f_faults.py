@@ -16,7 +16,8 @@ from tests.conftest import Figure
 from tests.kubernetes import faults_node
 from tests.kubernetes.faults_node import SmallVolume
 from tests.kubernetes.faults_scene import Scene, Watch, received
-from tests.kubernetes.live import Live, Object, eventually
+from tests.kubernetes.live import Live, Object
+from tests.running import eventually
 
 # A connection ends with its pod, in a thread of the client's own.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

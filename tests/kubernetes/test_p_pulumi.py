@@ -21,7 +21,8 @@ from infra import render
 from infra.settings import ROOT, stack_file_values
 from tests.conftest import Figure
 from tests.kubernetes.conftest import PASSWORDS
-from tests.kubernetes.live import Live, eventually, operate
+from tests.kubernetes.live import Live, operate
+from tests.running import eventually
 
 STACK = "prod"
 # What a machine without prod's surroundings has instead of them.

@@ -4,46 +4,24 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
 
 from infra import assembly
-from infra.settings import ROOT
 from infra.stack import Stack, load
 from infra.workload import Workload
+from tests import running
 
 STACK = "test"
 KEPT = bool(os.environ.get("KEEP"))
-T = TypeVar("T")
 
 
 def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a day-2 command on the test stack; its output is shown when the test fails."""
-    done = subprocess.run(
-        [ROOT / ".venv/bin/python", "-m", "operate", "--stack", STACK, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    print(done.stdout, done.stderr, sep="\n")
-    return done
-
-
-def eventually(what: str, ask: Callable[[], T], seconds: float = 60) -> T:
-    """Ask until the answer is truthy; fail with the last answer when the time is over."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            pytest.fail(f"after {seconds:.0f} s still not: {what} (last answer {answer!r})")
-        time.sleep(0.5)
+    """Run a day-2 command on the test stack."""
+    return running.operate(STACK, *arguments)
 
 
 class Live:

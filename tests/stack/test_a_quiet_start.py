@@ -6,8 +6,9 @@ import pytest
 import requests
 
 from infra.dashboards.kit.limits import CRITICAL
+from tests.running import eventually
 from tests.stack import asking
-from tests.stack.conftest import KEPT, Live, eventually
+from tests.stack.conftest import KEPT, Live
 
 
 @pytest.mark.skipif(KEPT, reason="the stack was kept from an earlier run; its inbox is not new")

@@ -20,8 +20,9 @@ import requests
 from infra.dashboards.kit.limits import CRITICAL
 from operate import containers
 from tests.conftest import Figure
+from tests.running import eventually
 from tests.stack import asking
-from tests.stack.conftest import STACK, Live, eventually
+from tests.stack.conftest import STACK, Live
 
 
 @dataclass(frozen=True)

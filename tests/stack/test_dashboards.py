@@ -11,8 +11,9 @@ from infra.stack import load
 from operate.dashboards.reading import Dashboard, Panel, PanelQuery
 from tests import promql
 from tests.conftest import Figure
+from tests.running import eventually
 from tests.stack.asking import all_of, ask
-from tests.stack.conftest import STACK, Live, eventually
+from tests.stack.conftest import STACK, Live
 
 EXPLAINED = ("data", "reason", "no such series")
 UIDS = [page.uid for page in dashboards.pages(load(STACK))]

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 import requests
 
-from tests.stack.conftest import Live, eventually
+from tests.running import eventually
+from tests.stack.conftest import Live
 
 RECORDING = [
     "job:http_requests_per_second",

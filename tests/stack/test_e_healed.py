@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 from infra.dashboards.kit.limits import GOOD
-from tests.stack.conftest import Live, eventually
+from tests.running import eventually
+from tests.stack.conftest import Live
 from tests.stack.test_b_faults import BREAKS, SHOWN, Break, colours, firing, told
 
 

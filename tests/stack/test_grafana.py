@@ -17,7 +17,8 @@ import requests
 from infra import dashboards
 from infra.dashboards.kit.page import Page
 from infra.stack import load
-from tests.stack.conftest import STACK, Live, eventually
+from tests.running import eventually
+from tests.stack.conftest import STACK, Live
 
 PASSWORD = "/run/secrets/grafana-admin-password"  # noqa: S105
 SUFFIX = "-import-test"

@@ -12,7 +12,8 @@ import yaml
 from infra import render
 from infra.settings import ROOT
 from operate import compose, containers
-from tests.stack.conftest import STACK, Live, eventually, operate
+from tests.running import eventually
+from tests.stack.conftest import STACK, Live, operate
 
 
 def test_every_component_runs_and_every_target_is_up(live: Live) -> None:

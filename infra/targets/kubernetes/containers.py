@@ -41,7 +41,7 @@ def main(workload: Workload) -> dict[str, Any]:
 def _port(workload: Workload, number: int) -> dict[str, Any]:
     port = workload.ports[number]
     found: dict[str, Any] = {"name": port.name, "containerPort": port.number, "protocol": "TCP"}
-    scraped = any(scrape.targets[0].endswith(f":{port.number}") for scrape in workload.scrapes)
+    scraped = port.number in {scrape.port for scrape in workload.scrapes}
     if workload.kind == "per-node" and (scraped or workload.security.host_network):
         # Prometheus asks every node, so that an agent that is missing is a target that does not answer.
         found["hostPort"] = port.number

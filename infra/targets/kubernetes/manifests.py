@@ -8,23 +8,31 @@ from infra.stack import Stack
 from infra.targets.kubernetes import config
 from infra.workload import Workload
 
-# kubectl applies the files of a folder in the order of their names.
-FILES: dict[str, tuple[str, ...]] = {
-    "00-namespaces.yaml": ("Namespace",),
-    "10-access.yaml": (
-        "PriorityClass",
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "NetworkPolicy",
-    ),
-    "20-configuration.yaml": ("ConfigMap",),
-    "30-volumes.yaml": ("PersistentVolumeClaim",),
-    "40-services.yaml": ("Service", "Ingress"),
-    "50-workloads.yaml": ("PodDisruptionBudget", "DaemonSet", "Deployment", "StatefulSet"),
+RBAC, NETWORKING = "rbac.authorization.k8s.io/v1", "networking.k8s.io/v1"
+# Every kind that is declared, with its API. kubectl applies the files of a folder in the order of their names.
+FILES: dict[str, dict[str, str]] = {
+    "00-namespaces.yaml": {"Namespace": "v1"},
+    "10-access.yaml": {
+        "PriorityClass": "scheduling.k8s.io/v1",
+        "ServiceAccount": "v1",
+        "Role": RBAC,
+        "RoleBinding": RBAC,
+        "ClusterRole": RBAC,
+        "ClusterRoleBinding": RBAC,
+        "NetworkPolicy": NETWORKING,
+    },
+    "20-configuration.yaml": {"ConfigMap": "v1"},
+    "30-volumes.yaml": {"PersistentVolumeClaim": "v1"},
+    "40-services.yaml": {"Service": "v1", "Ingress": NETWORKING},
+    "50-workloads.yaml": {
+        "PodDisruptionBudget": "policy/v1",
+        "DaemonSet": "apps/v1",
+        "Deployment": "apps/v1",
+        "StatefulSet": "apps/v1",
+    },
 }
+# By kind, in the order in which they are applied.
+APIS = {kind: version for kinds in FILES.values() for kind, version in kinds.items()}
 
 
 def files(resources: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
@@ -34,7 +42,7 @@ def files(resources: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, lis
         if token.startswith("pulumi:"):
             continue
         by_kind.setdefault(inputs["kind"], []).append(inputs)
-    unknown = set(by_kind) - {kind for kinds in FILES.values() for kind in kinds}
+    unknown = set(by_kind) - set(APIS)
     if unknown:
         raise InputError(
             f"render: {', '.join(sorted(unknown))} has no file; add it to infra/targets/kubernetes/manifests.py."

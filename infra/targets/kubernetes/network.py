@@ -46,15 +46,11 @@ def _ingress(stack: Stack, workload: Workload, callers: Sequence[Workload]) -> l
         rules.append({"from": [_pods(stack, caller) for caller in asking], "ports": [_tcp(port)]})
     if workload.kind == "per-node":
         # Scraped at the node's address, so that the caller is no pod any more where traffic is translated.
-        rules += [{"ports": [_tcp(port)]} for port in _scraped(workload)]
+        rules += [{"ports": [_tcp(port)]} for port in sorted({scrape.port for scrape in workload.scrapes})]
     if workload.name == "grafana":
         controller = _namespace(stack.settings.ingress_namespace)
         rules.append({"from": [controller], "ports": [_tcp(port.number) for port in workload.ports]})
     return rules
-
-
-def _scraped(workload: Workload) -> list[int]:
-    return sorted({int(scrape.targets[0].rpartition(":")[2]) for scrape in workload.scrapes})
 
 
 def _egress(stack: Stack, workload: Workload, others: Sequence[Workload]) -> list[dict[str, Any]]:

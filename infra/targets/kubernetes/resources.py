@@ -17,21 +17,20 @@ PROTECTED = ("PersistentVolumeClaim", "Namespace")
 RUNNING = ("StatefulSet", "Deployment", "DaemonSet")
 
 
-def _classes() -> dict[tuple[str, str], Any]:
-    core, apps, rbac = kubernetes.core.v1, kubernetes.apps.v1, kubernetes.rbac.v1
-    net = kubernetes.networking.v1
-    classes = [core.Namespace, core.ServiceAccount, core.ConfigMap, core.Secret, core.Service]
-    return {
-        **{("v1", kind.__name__): kind for kind in [*classes, core.PersistentVolumeClaim]},
-        **{("apps/v1", kind.__name__): kind for kind in (apps.StatefulSet, apps.Deployment, apps.DaemonSet)},
-        **{
-            ("rbac.authorization.k8s.io/v1", kind.__name__): kind
-            for kind in (rbac.Role, rbac.RoleBinding, rbac.ClusterRole, rbac.ClusterRoleBinding)
-        },
-        **{("networking.k8s.io/v1", kind.__name__): kind for kind in (net.NetworkPolicy, net.Ingress)},
-        ("policy/v1", "PodDisruptionBudget"): kubernetes.policy.v1.PodDisruptionBudget,
-        ("scheduling.k8s.io/v1", "PriorityClass"): kubernetes.scheduling.v1.PriorityClass,
-    }
+# The SDK's modules by API group.
+MODULES = {
+    "": kubernetes.core,
+    "apps": kubernetes.apps,
+    "networking.k8s.io": kubernetes.networking,
+    "policy": kubernetes.policy,
+    "rbac.authorization.k8s.io": kubernetes.rbac,
+    "scheduling.k8s.io": kubernetes.scheduling,
+}
+
+
+def _class_of(manifest: Manifest) -> Any:
+    group, _, version = manifest["apiVersion"].rpartition("/")
+    return getattr(getattr(MODULES[group], version), manifest["kind"])
 
 
 def declare(stack: Stack, manifests: Sequence[Manifest]) -> None:
@@ -43,28 +42,21 @@ def declare(stack: Stack, manifests: Sequence[Manifest]) -> None:
         enable_config_map_mutable=True,
         enable_secret_mutable=True,
     )
-    classes = _classes()
-    before: dict[str, list[pulumi.Resource]] = {"namespaces": [], "rest": [], "running": []}
+    placed: list[list[pulumi.Resource]] = [[], [], [], []]
     for manifest in sorted(manifests, key=_rank):
-        kind = manifest["kind"]
+        rank = _rank(manifest)
         inputs = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
-        after = {0: [], 1: before["namespaces"], 2: before["rest"], 3: before["running"]}[_rank(manifest)]
-        resource = classes[manifest["apiVersion"], kind](
+        resource = _class_of(manifest)(
             name_of(manifest),
             **{_ARGUMENTS.get(key, key): value for key, value in inputs.items()},
             opts=pulumi.ResourceOptions(
                 provider=provider,
-                depends_on=list(after),
-                protect=kind in PROTECTED,
+                depends_on=list(placed[rank - 1]) if rank else [],
+                protect=manifest["kind"] in PROTECTED,
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete="5m"),
             ),
         )
-        if kind == "Namespace":
-            before["namespaces"].append(resource)
-        elif kind in RUNNING:
-            before["running"].append(resource)
-        else:
-            before["rest"].append(resource)
+        placed[rank].append(resource)
 
 
 def _rank(manifest: Manifest) -> int:

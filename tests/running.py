@@ -1,0 +1,39 @@
+"""What the tests of both live stacks share: run a day-2 command, wait for an answer."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from infra.settings import ROOT
+
+T = TypeVar("T")
+
+
+def operate(stack: str, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a day-2 command on a stack, with another PATH where one is given; a failing test shows its output."""
+    done = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "operate", "--stack", stack, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path or os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(done.stdout, done.stderr, sep="\n")
+    return done
+
+
+def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:
+    """Ask until the answer is truthy; fail with the last answer when the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            pytest.fail(f"after {seconds:.0f} s still not: {what} (last answer {answer!r:.2000})")
+        time.sleep(every)
