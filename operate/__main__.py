@@ -14,8 +14,6 @@ def up(arguments: argparse.Namespace) -> int:
     """Set everything up and wait until it is well."""
     current = stack.load(arguments.stack)
     workloads = assembly.workloads(current)
-    credentials.check(current.settings, workloads, credentials.given(current.settings, {}), current.name)
-    checks.verify(workloads)
     if current.settings.target == "kubernetes":
         checkers.build(current)
         checks.verify(workloads)
@@ -24,6 +22,8 @@ def up(arguments: argparse.Namespace) -> int:
         cluster.up(current)
         cluster.table(current)
         return 0
+    credentials.check(current.settings, workloads, credentials.given(current.settings, {}), current.name)
+    checks.verify(workloads)
     engine.ensure()
     preflight.ports_free(current)
     preflight.passwords_match_volumes(current)

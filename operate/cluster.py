@@ -131,17 +131,20 @@ class Cluster:
 def up(stack: Stack) -> None:
     """Bring the cluster to what the program declares, and wait until it is well."""
     workloads = assembly.workloads(stack)
+    by_engine = shutil.which("pulumi") is not None
+    values = credentials.given(stack.settings, {})
+    if not by_engine:
+        # The engine knows the stack's configuration, which may hold what the environment does not.
+        credentials.check(stack.settings, workloads, values, stack.name)
     cluster.verify(stack.settings)
     here = Cluster(stack)
-    if shutil.which("pulumi"):
+    if by_engine:
         print("deploying with `pulumi up`: pulumi is on the PATH", flush=True)
         _not_applied_by_hand(here)
         with step("pulumi up"):
             deploy.pulumi(stack, "up", "--yes", "--skip-preview")
     else:
         print("applying the manifests server-side: no pulumi on the PATH", flush=True)
-        values = credentials.given(stack.settings, {})
-        credentials.check(stack.settings, workloads, values, stack.name)
         declared = objects(stack, workloads)
         with step(f"applying {len(declared)} objects"):
             spaces = [item for item in declared if item["kind"] == "Namespace"]
