@@ -8,7 +8,7 @@ OPERATE := $(PYTHON) -m operate --stack $(STACK)
 .DEFAULT_GOAL := help
 .PHONY: help up down status secrets images render test test-unit test-rules test-alerting test-stack test-kubernetes \
   quiet-week storm record-metrics \
-  lint format lock bench dashboards-page cluster-up cluster-down
+  lint format lock bench dashboards-page faults cluster-up cluster-down
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -58,6 +58,9 @@ quiet-week: $(VENV) ## replay the rules over a simulated week of normal traffic;
 
 storm: $(VENV) ## lose 200 services, a host, a database, the network, and count the pages; half an hour
 	@STORM=full $(PYTHON) -m pytest tests/alerting/test_storm.py
+
+faults: $(VENV) ## faults of the platform on a cluster, among them a volume that stays full for ten minutes
+	@FAULTS=full $(PYTHON) -m pytest tests/kubernetes/test_a_apply.py tests/kubernetes/test_f_faults.py
 
 cluster-up: $(VENV) ## a Kubernetes cluster for the tests: KUBECONFIG's, kind's, or two nodes from packages
 	@$(PYTHON) -m tests.cluster up

@@ -61,10 +61,14 @@ class HostPath:
 
 @dataclass(frozen=True)
 class Storage:
-    """A volume that outlives the workload."""
+    """A volume that outlives the workload.
+
+    `silent_when_full`: what reads it without being able to write says what is no longer so, and must not run then.
+    """
 
     path: str
     size: int
+    silent_when_full: bool = False
 
 
 @dataclass(frozen=True)

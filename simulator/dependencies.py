@@ -18,11 +18,12 @@ _LONGEST_WAIT_SECONDS = 4.0
 
 
 class Dependency(ABC):
-    """One dependency, kept connected for as long as `run` runs; a failure only marks it down."""
+    """One dependency, kept connected for as long as `run` runs; a failure that a new connection repeats marks it down."""
 
     def __init__(self, name: str, every_seconds: float) -> None:
         self.name = name
         self.up = False
+        self.reached = False  # ever
         self.checked = asyncio.Event()
         self._every_seconds = every_seconds
 
@@ -40,7 +41,7 @@ class Dependency(ABC):
 
     async def run(self) -> None:
         """Connect, work, and connect again after a failure, until cancelled."""
-        wait = 0.5
+        wait, failures = 0.5, 0
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -49,15 +50,20 @@ class Dependency(ABC):
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         await self.work()
                     self._note(up=True)
-                    wait = 0.5
+                    wait, failures = 0.5, 0
                     await asyncio.sleep(self._every_seconds)
             except Exception as problem:  # whatever a driver raises, the service lives on without it
-                self._note(up=False, reason=type(problem).__name__)
+                failures += 1
+                if failures > 1 or not self.up:
+                    self._note(up=False, reason=type(problem).__name__)
             finally:
                 # A broken connection may fail again while it closes, or hang.
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(TIMEOUT_SECONDS):
                         await self.close()
+            if self.up:
+                # One slow answer, or a connection that was closed while idle, is no outage.
+                continue
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
@@ -69,6 +75,7 @@ class Dependency(ABC):
                 # The driver's own text may quote the connection string, so only its type is logged.
                 log.error("dependency lost", extra={"dependency": self.name, "reason": reason})
         self.up = up
+        self.reached = self.reached or up
         self.checked.set()
 
 

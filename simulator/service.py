@@ -33,6 +33,8 @@ TICK_SECONDS = 1.0
 # A suspended machine must not wake up to an hour of traffic in one step.
 _LONGEST_STEP_SECONDS = 5.0
 _CRASH_AFTER_SECONDS = 0.2
+# A load balancer sends customers to an instance once it is ready; one whose dependencies stay away must do as it is.
+_LONGEST_WARM_UP_SECONDS = 30.0
 
 
 class Service:
@@ -64,6 +66,7 @@ class Service:
         self.control = Listener(self._build_control, host, config.control_port)
         self._tasks: set[asyncio.Task[None]] = set()
         self._port_lock = asyncio.Lock()
+        self._warm_up = _LONGEST_WARM_UP_SECONDS
         self._last_tick = time.monotonic()
 
     def _create_dependency(self, name: str) -> Dependency:
@@ -159,7 +162,9 @@ class Service:
         moment = Moment(now, elapsed, self.faults)
         for behaviour in self.behaviours:
             behaviour.tick(moment)
-        self._traffic.tick(moment)
+        self._warm_up = self._warm_up - elapsed if not all(each.reached for each in self._dependencies) else 0
+        if self._warm_up <= 0:
+            self._traffic.tick(moment)
 
     def _fault_changed(self, name: str) -> None:
         if name == "crash" and self.faults.any_active("crash"):

@@ -58,7 +58,7 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
             *scraping.web_arguments(stack),
         ),
         ports=(Port("http", PORT, settings.prometheus_port),),
-        storage=Storage("/prometheus", storage),
+        storage=Storage("/prometheus", storage, silent_when_full=True),
         readiness=Probe("/-/ready", PORT, live_path="/-/healthy", start_limit=1800),
         # What it holds in memory is written down on the way out; a kill costs a slow replay at the next start.
         grace_seconds=300,

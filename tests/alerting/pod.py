@@ -100,12 +100,12 @@ class Pod:
         return self._script("ask.sh", method, str(self.port), path, **changes)
 
     def _script(self, name: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [_busybox(), "sh", str(SCRIPTS / name), *arguments]
+        command = [busybox(), "sh", str(SCRIPTS / name), *arguments]
         env = self.environment(**changes)
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
 
     def watch(self, **changes: str) -> None:
-        command = [_busybox(), "sh", str(SCRIPTS / "reload.sh"), "watch"]
+        command = [busybox(), "sh", str(SCRIPTS / "reload.sh"), "watch"]
         self._launch("watch", command, self.environment(**changes))
 
     def start(self) -> None:
@@ -160,7 +160,8 @@ class Pod:
         return float(found[0]["value"][1]) if found else None
 
 
-def _busybox() -> str:
+def busybox() -> str:
+    """The shell of the tools' images."""
     found = shutil.which("busybox")
     assert found, "the scripts run under busybox: install the package busybox"
     return found

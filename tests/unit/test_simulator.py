@@ -1,5 +1,6 @@
 """The simulated services speak the contract and tell the truth about themselves."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.settings import ROOT
 from simulator.chance import activity
 from simulator.config import ConfigError, Secrets, read_service
+from simulator.dependencies import Dependency
 from simulator.service import Service
 from tests.unit.loopback import (
     LOOPBACK,
@@ -64,6 +66,46 @@ def test_health_has_the_platforms_form_and_tells_that_redis_is_unreachable(start
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", health["timestamp"])
     assert (health["status"], health["dependencies"]) == ("degraded", {"redis": "down"})
     assert service.total("service_dependency_up", dependency="redis") == 0
+
+
+def test_customers_come_once_the_dependencies_were_reached_or_stayed_away_for_long(start: Start) -> None:
+    service = start(dependencies=["redis"], endpoints={"redis": {"host": LOOPBACK, "port": closed_port()}})
+    assert service.growth(20, "http_requests_total") == 0
+    assert service.growth(400, "http_requests_total", status="503") > 0
+
+
+class Fails(Dependency):
+    """Works as often as it is told, and notes what it was taken for after each round trip."""
+
+    def __init__(self, *works: bool) -> None:
+        super().__init__("fails", every_seconds=0)
+        self._works, self.seen, self.over = iter(works), list[bool](), asyncio.Event()
+
+    async def connect(self) -> None:
+        self.seen.append(self.up)
+
+    async def work(self) -> None:
+        works = next(self._works, None)
+        if works is None:
+            self.over.set()
+            await asyncio.Event().wait()
+        if not works:
+            raise ConnectionError
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_dependency_is_down_once_a_new_connection_fails_too() -> None:
+    async def states(*works: bool) -> list[bool]:
+        dependency = Fails(*works)
+        task = asyncio.create_task(dependency.run())
+        await asyncio.wait_for(dependency.over.wait(), 5)
+        task.cancel()
+        return dependency.seen
+
+    assert asyncio.run(states(True, False, True, True)) == [False, True]
+    assert asyncio.run(states(True, False, False, True)) == [False, True, False]
 
 
 def test_a_service_that_depends_on_another_notices_when_it_goes_and_comes_back(start: Start) -> None:

@@ -33,7 +33,7 @@ def groups(workload: Workload) -> dict[str, list[ConfigFile]]:
 
 
 def maps(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
-    """Every ConfigMap, and the one with the scripts that reload and ask."""
+    """Every ConfigMap, and the one with the scripts that start, reload and ask."""
     found = [
         manifest(
             "v1",
@@ -47,7 +47,7 @@ def maps(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
         for name, files in groups(workload).items()
     ]
     folder = stack.root / "configs/kubernetes"
-    scripts = {name: (folder / name).read_text() for name in ("ask.sh", "reload.sh")}
+    scripts = {name: (folder / name).read_text() for name in ("ask.sh", "reload.sh", "start.sh")}
     return [*found, manifest("v1", "ConfigMap", SCRIPTS, NAMESPACE, {}, {"data": scripts})]
 
 

@@ -26,8 +26,12 @@ def main(workload: Workload) -> dict[str, Any]:
         "volumeMounts": volumes.mounts(workload),
         **_probes(workload),
     }
-    if workload.command:
-        container["command"] = list(workload.command)
+    command = list(workload.command)
+    if workload.storage and workload.storage.silent_when_full:
+        script = f"{volumes.SCRIPTS_PATH}/start.sh"
+        command = ["sh", script, workload.storage.path, *(command or [workload.name])]
+    if command:
+        container["command"] = command
     if workload.args:
         container["args"] = list(workload.args)
     env = [{"name": key, "value": value} for key, value in sorted(workload.env.items())]

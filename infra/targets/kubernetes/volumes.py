@@ -36,8 +36,9 @@ def _name(path: str) -> str:
     return path.strip("/").replace("/", "-").replace(".", "-")
 
 
-def _needs_scripts(workload: Workload) -> bool:
-    return workload.asks_for_password or bool(workload.reload_metric)
+def _runs_scripts(workload: Workload) -> bool:
+    """Whether the workload's own container does; a reloader always does."""
+    return workload.asks_for_password or bool(workload.storage and workload.storage.silent_when_full)
 
 
 def of(workload: Workload) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def of(workload: Workload) -> list[dict[str, Any]]:
     found = [{"name": _name(folder), "projected": _projected(workload, folder)} for folder in _roots(workload)]
     if workload.reload_metric:
         found += [{"name": "live", "emptyDir": {}}, {"name": "metrics", "emptyDir": {"sizeLimit": "1Mi"}}]
-    if _needs_scripts(workload):
+    if workload.reload_metric or _runs_scripts(workload):
         found.append({"name": "scripts", "configMap": {"name": config.SCRIPTS, "defaultMode": 0o444}})
     found += [{"name": _name(path), "emptyDir": {"sizeLimit": SCRATCH_LIMIT}} for path in workload.scratch]
     found += [
@@ -85,7 +86,7 @@ def mounts(workload: Workload) -> list[dict[str, Any]]:
     ]
     if workload.reload_metric:
         found.append({"name": "live", "mountPath": live_folder(workload), "readOnly": True})
-    if workload.asks_for_password:
+    if _runs_scripts(workload):
         found.append({"name": "scripts", "mountPath": SCRIPTS_PATH, "readOnly": True})
     found += [{"name": _name(path), "mountPath": path} for path in workload.scratch]
     found += [
