@@ -18,7 +18,7 @@ _LONGEST_WAIT_SECONDS = 4.0
 
 
 class Dependency(ABC):
-    """One dependency, kept connected for as long as `run` runs; a failure that a new connection repeats marks it down."""
+    """One dependency, kept connected for as long as `run` runs; down once a new connection fails as well."""
 
     def __init__(self, name: str, every_seconds: float) -> None:
         self.name = name
