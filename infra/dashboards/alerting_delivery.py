@@ -9,7 +9,7 @@ from infra.dashboards.kit.tables import Column, rows
 from infra.dashboards.kit.units import COUNT, FINE_SECONDS, NUMBER, PER_MINUTE, PER_SECOND, RATIO, SECONDS, STATE
 
 # As NotificationsFailing reads them: a channel whose attempts of two minutes all failed, else the share of failures.
-NOT_DELIVERED = "integration:notifications_failed:all2m or integration:notifications_failed:ratio_increase5m"
+NOT_DELIVERED = "integration:notifications_failed:all2m == 1 or integration:notifications_failed:ratio_increase5m"
 # As ConfigReloadFailed, ConfigNotTaken and ConfigRevisionsDiffer read it; the latter two on a cluster.
 _CONFIGURATION = (
     "instance:config_last_reload_successful:max or config_reloader_last_apply_successful"

@@ -45,7 +45,7 @@ def _answer(source: Source) -> list[Panel]:
     return [
         number(
             "Instances down",
-            Query(f"count(up{{{TARGETS}}} == 0) or count(service:down{{{OF_SERVICE}}}) or vector(0)"),
+            Query(f"count(up{{{TARGETS}}} == 0) or count(service:down{{{OF_SERVICE}}} == 1) or vector(0)"),
             unit=COUNT,
             limits=NONE_EXPECTED,
             what="Instances that do not answer Prometheus; a service without any instance counts as one.",

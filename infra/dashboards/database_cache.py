@@ -35,7 +35,7 @@ def _answer(source: Source) -> list[Panel]:
     return [
         number(
             "Dependencies down",
-            Query("count(dependency:down) or vector(0)"),
+            Query("count(dependency:down == 1) or vector(0)"),
             unit=COUNT,
             limits=NONE_EXPECTED,
             what="Data stores, and hosts that services depend on, that neither exporter nor services reach.",
@@ -116,7 +116,7 @@ def _stores() -> Panel:
         [
             Column(
                 "State",
-                f"max by (service, kind) (0 * dependency:down) or {expected}",
+                f"max by (service, kind) (0 * (dependency:down == 1)) or {expected}",
                 STATE,
                 SOME_EXPECTED,
                 UP,

@@ -10,7 +10,7 @@ from infra.dashboards.kit.units import COUNT, DAYS, FINE_RATIO, FINE_SECONDS, PE
 
 OF_SERVICE = variables.SERVICE.chosen
 # 1, or 0 of a service that is down.
-_STATE = f"max by (service) (0 * service:down{{{OF_SERVICE}}} or catalog:service:expected{{{OF_SERVICE}}})"
+_STATE = f"max by (service) (0 * (service:down{{{OF_SERVICE}}} == 1) or catalog:service:expected{{{OF_SERVICE}}})"
 
 
 def build(source: Source) -> Page:
@@ -35,7 +35,7 @@ def _answer(source: Source) -> list[Panel]:
     return [
         number(
             "Services down",
-            Query(f"count(service:down{{{OF_SERVICE}}}) or vector(0)"),
+            Query(f"count(service:down{{{OF_SERVICE}}} == 1) or vector(0)"),
             unit=COUNT,
             limits=NONE_EXPECTED,
             what="Services of the catalog that do not answer on any instance.",
@@ -43,7 +43,7 @@ def _answer(source: Source) -> list[Panel]:
         ),
         number(
             "Dependencies down",
-            Query("count(dependency:down) or vector(0)"),
+            Query("count(dependency:down == 1) or vector(0)"),
             unit=COUNT,
             limits=NONE_EXPECTED,
             what="Data stores and hosts that neither their exporter nor the services reach.",
@@ -167,7 +167,7 @@ def _history() -> Panel:
 
 
 def _dependencies() -> Panel:
-    down = "max by (service, kind) (0 * dependency:down or 0 * catalog:dependency:expected + 1)"
+    down = "max by (service, kind) (0 * (dependency:down == 1) or 0 * catalog:dependency:expected + 1)"
     return rows(
         "Dependencies",
         ["service", "kind"],

@@ -42,7 +42,7 @@ def _answer(source: Source) -> list[Panel]:
         number(
             "Engine",
             Query(
-                "min by (service) ((0 * service:down or catalog:service:expected) "
+                "min by (service) ((0 * (service:down == 1) or catalog:service:expected) "
                 'and on (service) catalog:service:capability{capability="trading"})',
                 "{{service}}",
             ),

@@ -26,10 +26,12 @@ class MarketData:
         """Nothing moves by the clock: events arrive through `accept`."""
 
     def accept(self, events: EngineEvents) -> None:
-        """Publish a run of engine events; a run that does not join the last one is a gap."""
+        """Publish a run of engine events; one that begins after the end of the last one leaves a gap."""
         engine = (events.market, events.epoch)
-        if self._seen.get(engine, events.previous) != events.previous:
+        seen = self._seen.get(engine, events.previous)
+        if events.previous > seen:
             self._gaps.labels(events.market).inc()
-        self._seen[engine] = events.last
+        # A run whose receipt came too late for the engine is sent again, longer.
+        self._seen[engine] = max(seen, events.last)
         self._sequence.labels(events.market).set(events.last)
         self._last_event.labels(events.market).set(events.timestamp)

@@ -1,5 +1,9 @@
-"""The scene of broken edits: from a fault to its page through programs that were asked to read nonsense."""
+"""The scene of broken edits: from a fault to its page through programs that were asked to read nonsense.
 
+At its end the fault is over while Prometheus is away.
+"""
+
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +14,10 @@ from tests.unit.loopback import loop_thread, services
 
 ROUTES, RULES = "/etc/alertmanager/alertmanager.yml", "/etc/prometheus/rules/critical.yml"
 WATCHED = "bitcoin-node"
+# Seconds: longer than the windows of the rules, so that nothing scraped before says anything.
+_AWAY = 40
+# Seconds after a start: two scrapes, and what the alert waits.
+_LOOKED_AT = 45
 SUCCESSFUL = {"alertmanager": "alertmanager_config_last_reload_successful"}
 SUCCESSFUL["prometheus"] = "prometheus_config_last_reload_successful"
 BROKEN = {
@@ -30,6 +38,7 @@ class Edited:
     seconds_to_page: float
     paged: list[str]
     early: list[str]
+    believed: list[str]  # states of the alert after that restart
 
 
 def one_service() -> Catalog:
@@ -39,7 +48,7 @@ def one_service() -> Catalog:
 
 
 def broken_edits_of_both(folder: Path) -> Edited:
-    """Break both configurations, have them read, then stop the service and wait for its page."""
+    """Break both configurations, have them read, stop the service, wait for its page; then restart Prometheus."""
     catalog = one_service()
     here = folder / "service"
     here.mkdir()
@@ -58,13 +67,23 @@ def broken_edits_of_both(folder: Path) -> Edited:
             inbox = platform.inbox
             pages = {"channel": "pagerduty", "alertname": "ServiceDown"}
             early = [message["title"] for message in inbox.kept(**pages)]
-            loop.run(running.service.stop())
+            running.inject("stop")
             to_page = wait_for(lambda: bool(inbox.kept(**pages)), 75)
             paged = [message["title"] for message in inbox.kept(**pages)]
             for name, (path, _, _) in BROKEN.items():
                 platform.path(path).write_text(kept[name])
             accepted = {name: platform.reload(name).status_code for name in BROKEN}
-            return Edited(refused, gauge, accepted, _gauges(platform), to_page, paged, early)
+            gauge_after = _gauges(platform)
+
+            def later() -> None:
+                running.heal("stop")
+                time.sleep(_AWAY)
+
+            platform.restart("prometheus", meanwhile=later)
+            time.sleep(_LOOKED_AT)
+            states = f'count_over_time(ALERTS{{alertname="ServiceDown"}}[{_LOOKED_AT}s])'
+            believed = [found["metric"]["alertstate"] for found in platform.query(states)]
+            return Edited(refused, gauge, accepted, gauge_after, to_page, paged, early, believed)
 
 
 def _gauges(platform: Platform) -> dict[str, float]:

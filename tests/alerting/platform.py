@@ -9,7 +9,7 @@ Programs, arguments and files are those of the stack's Workloads; only addresses
 
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -147,6 +147,12 @@ class Platform:
     def reload(self, name: str = "alertmanager") -> requests.Response:
         """Have a program read its files again; what it answered."""
         return requests.post(f"http://{LOOPBACK}:{self._ports[name]}/-/reload", timeout=20)
+
+    def restart(self, name: str, meanwhile: Callable[[], object]) -> None:
+        """Stop a program, do something, and start it again with what it had kept."""
+        _stop(self.processes[name])
+        meanwhile()
+        self._launch(self._workloads[name])
 
     def path(self, place: str) -> Path:
         """Where a file of a workload stands here, for example /etc/alertmanager/alertmanager.yml."""

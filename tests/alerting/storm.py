@@ -87,7 +87,7 @@ def platform(folder: Path) -> Iterator[tuple[Platform, exchange.Exchange]]:
 
         def calm() -> bool:
             rules_run, answering = running.query("count(catalog:service:expected)"), running.query("count(up == 1)")
-            down = running.query("count(service:suspect)")
+            down = running.query("count(service:suspect == 1)")
             return bool(rules_run and answering and not down and not _alerts(running))
 
         # A start is no storm, though nothing has been scraped yet; only then is there a past to compare with.

@@ -53,6 +53,11 @@ def test_a_mended_edit_is_taken(name: str) -> None:
     assert (seen.accepted[name], seen.gauge_after[name]) == (200, 1)
 
 
+def test_what_ended_while_prometheus_was_away_is_over() -> None:
+    """What it recorded before is still to be seen for five minutes, and must not be believed."""
+    assert "firing" not in EDITED.result().believed
+
+
 def test_the_heart_beats_each_minute_and_stops_with_the_watchdog(figure: Figure) -> None:
     seen = HEART.result()
     figure(f"beats {seen.gap:.0f} s apart; stopped {seen.seconds_to_stop:.0f} s after the Watchdog was over")

@@ -45,7 +45,7 @@ def scene(live: Live) -> Iterator[Scene]:
     scene = Scene(live, before=set(map(_name, live.alerts())))
     yield scene
     scene.heal_all()
-    eventually("every service is back", lambda: not live.query("service:down"), seconds=90)
+    eventually("every service is back", lambda: not live.query("service:down == 1"), seconds=90)
 
 
 def _name(alert: Object) -> str:

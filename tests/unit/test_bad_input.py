@@ -185,7 +185,7 @@ def test_rule_file_without_groups(project: Path, edit: Edit, old: str, new: str)
 
 
 def test_rule_without_an_expression(project: Path, edit: Edit) -> None:
-    edit("configs/prometheus/rules/critical.yml", "        expr: service:down:settled\n", "")
+    edit("configs/prometheus/rules/critical.yml", "        expr: service:down:settled == 1\n", "")
     assert "critical.yml: group 'availability', rule 9: needs `alert` or `record`, and `expr`" in refused(project)
 
 

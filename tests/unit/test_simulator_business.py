@@ -72,6 +72,8 @@ def test_market_data_notes_a_gap_but_not_an_engine_restart(start: Start) -> None
     for events in (
         EngineEvents("BTC-USD", 1.0, 0, 10, NOON),
         EngineEvents("BTC-USD", 1.0, 10, 12, NOON),
+        EngineEvents("BTC-USD", 1.0, 10, 14, NOON),  # sent again, since its receipt came late
+        EngineEvents("BTC-USD", 1.0, 14, 15, NOON),
         EngineEvents("BTC-USD", 2.0, 0, 4, NOON),
     ):
         service.loop.call(partial(market_data.accept, events))
