@@ -34,6 +34,7 @@ class Reloaded:
     value_after_restart: float | None
     to_heal: float
     healed: dict[str, float]
+    healed_ago: float
     taken_while_torn: set[Path]
     to_whole: float
     whole: dict[str, float]
@@ -76,6 +77,7 @@ def prometheus_through_a_day(folder: Path) -> Reloaded:
             to_heal = wait_for(lambda: pod.number("changing") == 4, 30)
             wait_for(lambda: pod.own_page()[SUCCESSFUL] == 1, 10)
             healed = pod.own_page()
+            healed_ago = time.time() - healed["config_reloader_last_apply_timestamp_seconds"]
 
             before = (pod.target / "current").readlink()
             torn: set[Path] = set()
@@ -103,6 +105,7 @@ def prometheus_through_a_day(folder: Path) -> Reloaded:
             value_after_restart=value_after_restart,
             to_heal=to_heal,
             healed=healed,
+            healed_ago=healed_ago,
             taken_while_torn=torn - {before},
             to_whole=to_whole,
             whole=whole,
@@ -204,7 +207,7 @@ def test_a_mended_change_is_taken() -> None:
     seen = PROMETHEUS.result()
     assert seen.to_heal < PROMISED
     assert (seen.healed[SUCCESSFUL], seen.healed[TAKEN], seen.healed[REFUSED]) == (1, 2, 1)
-    assert time.time() - seen.healed["config_reloader_last_apply_timestamp_seconds"] < 300
+    assert seen.healed_ago < PROMISED
 
 
 def test_half_an_update_is_not_taken() -> None:
