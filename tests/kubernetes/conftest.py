@@ -16,6 +16,7 @@ from operate.tools import speak
 from tests.cluster import cluster as clusters
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import ClusterError
+from tests.kubernetes.faults_node import Unscheduled
 from tests.kubernetes.live import STACK, Live, operate
 from tests.running import eventually
 
@@ -90,6 +91,14 @@ def live() -> Iterator[Live]:
         _remove(running)
         if cluster.started:
             clusters.remove(cluster, say=speak)
+
+
+@pytest.fixture(scope="package")
+def unscheduled(live: Live) -> Iterator[Unscheduled]:
+    """A node without its exporter, which is told only after minutes: other tests go on meanwhile."""
+    fault = Unscheduled(live)
+    yield fault
+    fault.end()
 
 
 def _spent(seconds: dict[str, float], step: str, since: float) -> float:

@@ -1,15 +1,18 @@
-"""What needs a hand on the node itself: killing a pod's process, and making a volume small.
+"""Faults of a node: without an exporter, with a pod's process killed, with a volume that is small.
 
-Only the cluster from packages gives that hand; `Cluster.node_exec` says so elsewhere.
+The last two need a hand on the node itself, which only the cluster from packages gives; `Cluster.node_exec` says so
+elsewhere.
 """
 
+import json
 import time
 from functools import cached_property
 
-from infra.surroundings import NAMESPACE
+from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
 from tests.kubernetes.live import Live
 
 MIB = 1024**2
+EXPORTER = ("daemonset/node-exporter", f"--namespace={AGENTS_NAMESPACE}")
 # Beside what is there already; 5 % of it is more than Prometheus writes while an alert waits its `for`.
 ROOM = 256 * MIB
 
@@ -73,6 +76,28 @@ def kill(live: Live, pod: str) -> float:
     log = f"{volume_of(live, pod)}/wal"
     live.cluster.node_exec(("sh", "-c", KILL, "sh", container, log), node_of(live, pod))
     return time.time()
+
+
+class Unscheduled:
+    """A node that no exporter pod may be on, from `since` (Unix time) to `end()`."""
+
+    def __init__(self, live: Live) -> None:
+        self._live, self._over = live, False
+        self.node: str = live.get("nodes")[-1]["metadata"]["name"]
+        self.since = time.time()
+        term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [self.node]}]}
+        away = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+        patch = {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": away}}}}}
+        live.kubectl("patch", *EXPORTER, f"--patch={json.dumps(patch)}")
+
+    def end(self) -> None:
+        """An exporter pod on every node, as it was; once more does nothing."""
+        if self._over:
+            return
+        self._over = True
+        undo = json.dumps([{"op": "remove", "path": "/spec/template/spec/affinity"}])
+        self._live.run_kubectl("patch", *EXPORTER, "--type=json", f"--patch={undo}")
+        self._live.kubectl("rollout", "status", *EXPORTER, "--timeout=60s", seconds=70)
 
 
 class SmallVolume:

@@ -1,7 +1,7 @@
 """Faults of the platform itself: no alert is lost, none told twice.
 
 Each fault has a stopped service whose alert is about to fire, fires, or ends meanwhile. The two that take minutes to be
-told, a node without its exporter and a volume that fills, begin first and are looked at last.
+told are looked at last: a volume that fills, and a node that has had no exporter since test_b_services.py.
 """
 
 import json
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.surroundings import AGENTS_NAMESPACE, NAMESPACE
+from infra.surroundings import NAMESPACE
 from tests.conftest import Figure
 from tests.kubernetes import faults_node
-from tests.kubernetes.faults_node import SmallVolume
+from tests.kubernetes.faults_node import SmallVolume, Unscheduled
 from tests.kubernetes.faults_scene import Scene, Watch, received
 from tests.kubernetes.live import Live, Object
 from tests.running import eventually
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 # Of teams of their own, so that no two are one fault.
 DRAINED, DELETED, LEADERLESS = "kyc-service", "api-gateway", "bitcoin-node"
 KILLED, FULL = "wallet-service", "auth-service"
-EXPORTER = ("daemonset/node-exporter", f"--namespace={AGENTS_NAMESPACE}")
 # What says that a volume fills and is full.
 OF_THE_VOLUME = {"VolumeSpaceCritical"}
 # Seconds for which the volume stays full after all that is told meanwhile is told.
@@ -62,25 +61,6 @@ def watch(live: Live) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="module")
-def unscheduled(live: Live) -> Iterator[str]:
-    """The node that no exporter pod may be on."""
-    node: str = live.get("nodes")[-1]["metadata"]["name"]
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}]}
-    away = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    patch = {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": away}}}}}
-    live.kubectl("patch", *EXPORTER, f"--patch={json.dumps(patch)}")
-    yield node
-    schedule_again(live)
-
-
-def schedule_again(live: Live) -> None:
-    """An exporter pod on every node, as it was."""
-    undo = json.dumps([{"op": "remove", "path": "/spec/template/spec/affinity"}])
-    live.run_kubectl("patch", *EXPORTER, "--type=json", f"--patch={undo}")
-    live.kubectl("rollout", "status", *EXPORTER, "--timeout=60s", seconds=70)
-
-
-@pytest.fixture(scope="module")
 def away(live: Live) -> int:
     """The Prometheus whose node is drained: not the one with the inbox, which has but one pod."""
     inbox = live.pods(NAMESPACE, "inbox")[0]["spec"]["nodeName"]
@@ -103,7 +83,6 @@ def volume(scene: Scene, away: int) -> Iterator[SmallVolume]:
         eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=90)
 
 
-@pytest.mark.usefixtures("unscheduled")
 def test_a_drained_node(scene: Scene, watch: Watch, away: int, volume: SmallVolume, figure: Figure) -> None:
     """What budgets guard is evicted as `kubectl drain` does it; where volumes are bound to a node, pods wait for it."""
     live, keeper, node = scene.live, 1 - away, volume.node
@@ -262,23 +241,24 @@ def test_a_full_volume(scene: Scene, away: int, volume: SmallVolume, figure: Fig
     assert gap < 2.5 * scene.interval
 
 
-def test_a_node_without_its_exporter(scene: Scene, unscheduled: str, figure: Figure) -> None:
+def test_a_node_without_its_exporter(live: Live, unscheduled: Unscheduled, figure: Figure) -> None:
     def told() -> list[Object]:
-        return scene.told("slack", "ExporterDown", "firing")
+        where = {"channel": "slack", "alertname": "ExporterDown", "status": "firing"}
+        return live.notifications(since=unscheduled.since, **where)
 
     def ended(replica: int) -> bool:
-        return not scene.live.query('ALERTS{alertname="ExporterDown"}', replica)
+        return not live.query('ALERTS{alertname="ExporterDown"}', replica)
 
     eventually("the message that the exporter does not answer", told, seconds=420)
-    figure(f"ExporterDown of {unscheduled}: told {received(told()[0]) - scene.start:.0f} s after the fault")
-    schedule_again(scene.live)
-    scene.heal_all()
+    figure(f"ExporterDown of {unscheduled.node}: told {received(told()[0]) - unscheduled.since:.0f} s after the fault")
+    unscheduled.end()
     eventually("it ends on both", lambda: ended(0) and ended(1), seconds=60)
     assert len(told()) == 1
-    assert unscheduled in told()[0]["text"]
+    assert unscheduled.node in told()[0]["text"]
 
 
 def test_each_alert_is_told_once_and_ends_once(scene: Scene, watch: Watch, figure: Figure) -> None:
+    scene.heal_all()
     for service in scene.healed:
         for channel in ("pagerduty", "slack"):
             scene.ends(service, channel)
