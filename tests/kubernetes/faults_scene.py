@@ -57,10 +57,13 @@ class Scene:
             self.heal(service)
 
     def until(self, state: str, service: str, replica: int) -> None:
-        """Wait until a replica says that the service's ServiceDown is `pending` or `firing`."""
+        """Wait until a replica says that the service's ServiceDown is `pending` or `firing`.
+
+        One that has just started says nothing for 45 s of a service that it has never scraped.
+        """
         expression = f'ALERTS{{alertname="ServiceDown",service="{service}",alertstate="{state}"}}'
         ask = lambda: self.live.tried_query(expression, replica)  # noqa: E731
-        eventually(f"ServiceDown of {service} is {state}", ask, seconds=60, every=0.2)
+        eventually(f"ServiceDown of {service} is {state}", ask, seconds=90, every=0.2)
 
     def told(self, channel: str, alert: str, status: str, service: str = "") -> list[Object]:
         """The notifications of a channel about an alert since the scene began, oldest first."""

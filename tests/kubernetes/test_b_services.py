@@ -1,7 +1,6 @@
 """The exchange's services: found pod by pod as they come and go, and their logs with them.
 
-One is stopped here; test_c_changes.py sees that it is told, while it changes other things. A node loses its exporter
-here; test_f_faults.py sees that told.
+One is stopped here; test_c_changes.py sees that it is told, while it changes other things.
 """
 
 import time
@@ -49,7 +48,6 @@ def test_every_pod_of_every_service_is_a_target(live: Live, figure: Figure) -> N
     figure(f"cluster: {len(services)} services found pod by pod, {len(several)} of them with several pods")
 
 
-@pytest.mark.usefixtures("unscheduled")
 def test_pods_that_come_and_go_are_followed(live: Live, figure: Figure) -> None:
     namespace, usual = live.stack.settings.exchange_namespace, live.workload(GROWN).replicas
     live.stopped_at = time.time()

@@ -1,4 +1,7 @@
-"""What the pods may do, and what nobody gets to see."""
+"""What the pods may do, and what nobody gets to see.
+
+A node loses its exporter meanwhile; test_f_faults.py sees that told.
+"""
 
 import base64
 import os
@@ -27,6 +30,7 @@ def rights(live: Live, account: str, namespace: str) -> set[tuple[str, str]]:
     return {(match[1] or match[2], match[4]) for match in lines if match}
 
 
+@pytest.mark.usefixtures("unscheduled")
 def test_nobody_but_prometheus_may_ask_the_api(live: Live, figure: Figure) -> None:
     """Beyond what every account may: ask who it is, and read the API's own description."""
     exchange = live.stack.settings.exchange_namespace
