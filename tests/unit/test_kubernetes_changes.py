@@ -139,3 +139,11 @@ def test_what_reloads_gets_its_files_through_its_checker(name: str) -> None:
         assert check.startswith({"prometheus": "promtool check config", "alertmanager": "amtool check-config"}[name])
     assert first["command"][-1] == "once"
     assert reloader["command"][-1] == "watch"
+
+
+def test_prometheus_alone_is_started_where_its_volume_takes_writes() -> None:
+    started = {name: pod["spec"]["containers"][0].get("command", []) for name, pod in declared("prod").pods().items()}
+    guarded = {name: command for name, command in started.items() if "/scripts/start.sh" in command}
+    assert guarded == {"prometheus": ["sh", "/scripts/start.sh", "/prometheus", "prometheus"]}
+    mounts = declared("prod").pods()["prometheus"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"/scripts", "/prometheus"} <= {mount["mountPath"] for mount in mounts}
