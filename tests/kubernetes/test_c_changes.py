@@ -20,6 +20,7 @@ from infra.targets.kubernetes import objects
 from operate import cluster
 from tests.conftest import Figure
 from tests.kubernetes import written
+from tests.kubernetes.faults_scene import received
 from tests.kubernetes.live import STACK, Live, Object, operate
 from tests.kubernetes.test_b_services import STOPPED
 from tests.running import eventually
@@ -146,11 +147,6 @@ def told(live: Live, channel: str) -> list[Object]:
     assert live.stopped_at is not None
     found = live.notifications(channel=channel, alertname="ServiceDown", status="firing", since=live.stopped_at)
     return [each for each in found if any(alert["service"] == STOPPED for alert in each["alerts"])]
-
-
-def received(notification: Object) -> float:
-    """Unix time at which the inbox had it."""
-    return datetime.fromisoformat(notification["received_at"]).timestamp()
 
 
 def test_a_stopped_service_is_told_once(live: Live, figure: Figure) -> None:
