@@ -7,8 +7,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -174,41 +175,55 @@ def _end(process: "subprocess.Popen[bytes]") -> float:
     return time.monotonic() - begun
 
 
-@dataclass
-class Leaks:
-    """What /proc showed of every process: where the password stood, and how often a request was in sight."""
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived, and what /proc showed of every process before it was answered."""
 
-    found: set[str] = field(default_factory=set)
-    looks: int = 0
-    requests_seen: int = 0
-    seconds: float = 0.0
+    request: str
+    authorized: bool
+    in_sight: bool
+    leaks: list[str]
+
+
+def processes() -> list[str]:
+    """The arguments and the environment of each process of the machine."""
+    texts = []
+    for path in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        # Gone meanwhile, or a thread of the kernel.
+        with suppress(OSError):
+            texts.append(path.read_text(errors="replace"))
+    return texts
+
+
+def leaks(texts: list[str]) -> list[str]:
+    """Those that hold the password, as it is or as a request carries it."""
+    return [text for text in texts if PASSWORD in text or CREDENTIALS in text]
 
 
 @contextmanager
-def looking() -> Iterator[Leaks]:
-    """Read all arguments and environments again and again while the context lasts."""
-    leaks, over, begun = Leaks(), threading.Event(), time.monotonic()
+def holding(pod: Pod) -> Iterator[list[Seen]]:
+    """The pod's tool, for as long as the context lasts: it answers a request once it has looked at all processes."""
+    seen: list[Seen] = []
 
-    def look() -> None:
-        while not over.wait(0.02):
-            leaks.looks += 1
-            for path in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
-                try:
-                    text = path.read_bytes()
-                except OSError:
-                    continue
-                leaks.requests_seen += path.name == "cmdline" and str(SCRIPTS / "ask.sh").encode() in text
-                if PASSWORD.encode() in text or CREDENTIALS.encode() in text:
-                    leaks.found.add(text.decode(errors="replace"))
+    class Tool(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            texts = processes()
+            in_sight = any(str(SCRIPTS / "ask.sh") in text for text in texts)
+            authorized = self.headers["Authorization"] == f"Basic {CREDENTIALS}"
+            seen.append(Seen(f"{self.command} {self.path}", authorized, in_sight, leaks(texts)))
+            metric = pod.environment()["METRIC"]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"{metric} 1\n{metric.removesuffix('ful')}_timestamp_seconds {len(seen)}\n".encode())
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield leaks
-    finally:
-        over.set()
-        thread.join()
-        leaks.seconds = time.monotonic() - begun
+        do_POST = do_GET
+
+    with ThreadingHTTPServer((LOOPBACK, pod.port), Tool) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield seen
+        finally:
+            server.shutdown()
 
 
 def rules(value: int, expr: str = "vector({})") -> dict[str, str]:
