@@ -6,8 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-# libyaml's, where it is there: a command reads the rule files more than once, and Python's takes ten times as long.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from infra import documents
 
 
 class InputError(Exception):
@@ -33,7 +32,7 @@ def read_yaml(path: Path, root: Path) -> Any:
     """What a YAML file below the project's root says. Raises InputError where it is missing or no YAML."""
     place = path.relative_to(root)
     try:
-        return yaml.load(path.read_text(), Loader=_LOADER)  # noqa: S506
+        return documents.load(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{place}: missing; restore it from git.") from None
     except yaml.YAMLError as error:

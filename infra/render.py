@@ -17,7 +17,7 @@ import pulumi.runtime.stack
 import yaml
 from pulumi.runtime import mocks
 
-from infra import assembly, dashboards, program, settings
+from infra import assembly, dashboards, documents, program, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import load
@@ -96,7 +96,7 @@ def write(
     (directory / "dashboards").mkdir(parents=True)
     triples = [(r.type, r.name, r.inputs) for r in declared]
     if current.settings.target == "kubernetes":
-        files = {name: _yaml(*documents) for name, documents in manifests.files(triples).items()}
+        files = {name: _yaml(*objects) for name, objects in manifests.files(triples).items()}
         files["secrets.txt"] = manifests.secrets_wanted(current, assembly.workloads(current))
     else:
         files = {"compose.yaml": _yaml(compose.document(stack, triples))}
@@ -107,11 +107,11 @@ def write(
     return [directory / name for name in files]
 
 
-def _yaml(*documents: dict[str, Any]) -> str:
-    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True)
+def _yaml(*objects: dict[str, Any]) -> str:
+    return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(documents.Dumper):  # type: ignore[misc]
     """Writes files' contents as literal blocks, so that a reviewer reads them as they are."""
 
 

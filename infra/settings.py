@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from infra import documents
 from infra.errors import InputError, first_failure
 from infra.tuning import Tuning
 
@@ -186,7 +187,7 @@ class Settings(BaseModel):
 
 def declared() -> dict[str, Any]:
     """Pulumi.yaml's `config:` block: key without namespace -> its declaration."""
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    project = documents.load((ROOT / "Pulumi.yaml").read_text())
     return {key.removeprefix(f"{NAMESPACE}:"): value for key, value in project["config"].items()}
 
 
@@ -220,7 +221,7 @@ def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[s
 
 def _typed(key: str, value: Any, kind: str, place: str) -> Any:
     """The value in its declared type: the engine hands every value over as a string."""
-    parsed = yaml.safe_load(value) if isinstance(value, str) and kind != "string" else value
+    parsed = documents.load(value) if isinstance(value, str) and kind != "string" else value
     want = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}[kind]
     if not isinstance(parsed, want) or (want is int and isinstance(parsed, bool)):
         example = {
@@ -244,7 +245,7 @@ def stack_file_values(stack: str, root: Path = ROOT) -> dict[str, Any]:
         known = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
         raise InputError(f"{path.name}: no such stack; the stacks here are {known}.")
     try:
-        config = (yaml.safe_load(path.read_text()) or {}).get("config") or {}
+        config = (documents.load(path.read_text()) or {}).get("config") or {}
     except yaml.YAMLError as error:
         raise InputError(f"{path.name}: not valid YAML ({str(error).splitlines()[0]}); correct it.") from None
     values = {}

@@ -23,6 +23,10 @@ fi
 
 echo "installing the locked Python dependencies into .venv ..."
 [[ -x .venv/bin/python ]] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt ||
+# uv takes a quarter of pip's time, but knows nothing of an index that only pip was told of.
+install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$1"; }
+{ install <(sed -n '/^uv==/,/[^\\]$/p' requirements.txt) &&
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirement requirements.txt 2>/dev/null; } ||
+  install requirements.txt ||
   fail "the dependencies could not be installed; pip's words are above. Run the same command again when that is mended."
 touch .venv/.complete

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
-import yaml
 
+from infra import documents
 from infra.errors import InputError
 from operate import promql
 
@@ -63,10 +63,10 @@ def seconds(duration: str | None) -> float:
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration or ""))
 
 
-def read(documents: Iterable[str], default_interval: float) -> list[Rule]:
+def read(texts: Iterable[str], default_interval: float) -> list[Rule]:
     """The rules of rule files, given as their text. `default_interval` is the global evaluation interval in seconds."""
     rules = []
-    for group in (group for text in documents for group in yaml.safe_load(text)["groups"]):
+    for group in (group for text in texts for group in documents.load(text)["groups"]):
         interval = seconds(group.get("interval")) or default_interval
         for entry in group["rules"]:
             rules.append(

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import yaml
 from promql_parser import Matcher, VectorSelector
 
-from infra import assembly, catalog_rules
+from infra import assembly, catalog_rules, documents
 from infra.catalog import Metric
 from infra.stack import Stack, load
 from operate import record
@@ -122,7 +121,7 @@ def everything() -> Known:
 
 def _files_of_prometheus(stack: Stack) -> dict[str, Any]:
     prometheus = next(workload for workload in assembly.workloads(stack) if workload.name == "prometheus")
-    return {file.path: yaml.load(file.content, yaml.CSafeLoader) for file in prometheus.config_files}
+    return {file.path: documents.load(file.content) for file in prometheus.config_files}
 
 
 def _scrape_configs(files: dict[str, Any]) -> list[dict[str, Any]]:

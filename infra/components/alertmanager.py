@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
+from infra import documents
 from infra.catalog import Catalog, Team
 from infra.components import scraping
 from infra.settings import Settings
@@ -58,7 +57,7 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
         config_files=(
             ConfigFile(
                 "/etc/alertmanager/alertmanager.yml",
-                yaml.safe_dump(config(stack, pagerduty_is_real), sort_keys=False, width=200),
+                documents.dump(config(stack, pagerduty_is_real), width=200),
             ),
             *(
                 stack.config(f"alertmanager/templates/{path.name}", f"/etc/alertmanager/templates/{path.name}")
@@ -104,7 +103,7 @@ def _calls(stack: Stack, replicas: int) -> tuple[Call, ...]:
 def config(stack: Stack, pagerduty_is_real: bool) -> dict[str, Any]:
     """configs/alertmanager/alertmanager.yml with receivers, routes and inhibitions of the catalog."""
     settings, teams = stack.settings, stack.catalog.teams
-    data: dict[str, Any] = yaml.safe_load((stack.root / "configs/alertmanager/alertmanager.yml").read_text())
+    data: dict[str, Any] = documents.load((stack.root / "configs/alertmanager/alertmanager.yml").read_text())
     data["global"] |= {
         "slack_api_url_file": f"{SECRETS}/slack-webhook-url",
         "pagerduty_url": settings.pagerduty_url

@@ -1,8 +1,6 @@
 """Grafana: dashboards over Prometheus and Loki, provisioned from files."""
 
-import yaml
-
-from infra import dashboards
+from infra import dashboards, documents
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.workload import (
@@ -110,4 +108,4 @@ def dashboard_folder() -> dict[str, object]:
 
 
 def _yaml(document: dict[str, object]) -> str:
-    return yaml.safe_dump(document, sort_keys=False)
+    return documents.dump(document)

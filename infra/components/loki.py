@@ -1,7 +1,6 @@
 """Loki: keeps the logs and answers for them."""
 
-import yaml
-
+from infra import documents
 from infra.stack import Stack
 from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, Security, Storage, Workload
 
@@ -33,6 +32,6 @@ def build(stack: Stack) -> Workload:
 
 def config(stack: Stack) -> str:
     """configs/loki/loki.yml with the retention of the settings."""
-    data = yaml.safe_load((stack.root / "configs/loki/loki.yml").read_text())
+    data = documents.load((stack.root / "configs/loki/loki.yml").read_text())
     data["limits_config"]["retention_period"] = f"{stack.settings.retention_days * 24}h"
-    return yaml.safe_dump(data, sort_keys=False)
+    return documents.dump(data)

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import yaml
-
-from infra import rules
+from infra import documents, rules
 from infra.components import scraping
 from infra.stack import Stack
 from infra.workload import (
@@ -108,9 +106,9 @@ def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]
         "scrape_configs": scraping.scrape_configs(stack, workloads, more),
     }
     return (
-        ConfigFile("/etc/prometheus/prometheus.yml", yaml.safe_dump(config, sort_keys=False)),
+        ConfigFile("/etc/prometheus/prometheus.yml", documents.dump(config)),
         *(
-            ConfigFile(f"/etc/prometheus/rules/{name}", yaml.safe_dump(document, sort_keys=False, width=200))
+            ConfigFile(f"/etc/prometheus/rules/{name}", documents.dump(document, width=200))
             for name, document in rules.deployed(stack, workloads).items()
         ),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from operate.quiet_week.week import HOUR, MONDAY
 from operate.replay import Episode
 
 # A handful in a week is what a team still reads.
@@ -25,6 +26,11 @@ class Report:
     def of(self, severity: str) -> list[Episode]:
         """Episodes of one severity, in the order of their start."""
         return [episode for episode in self.episodes if episode.labels.get("severity") == severity]
+
+    def until(self, hours: int) -> Report:
+        """The part of the report about the first hours: the alerts that fired by then."""
+        end = MONDAY + hours * HOUR
+        return replace(self, hours=hours, episodes=tuple(e for e in self.episodes if (e.start or 0.0) < end))
 
     @property
     def quiet(self) -> bool:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 
-from infra import assembly
+from infra import assembly, documents
 from infra.errors import InputError
 from infra.stack import Stack
 from operate import promql, replay
@@ -44,10 +43,10 @@ def deployment(stack: Stack) -> Deployment:
     """Read targets and rules off the very files Prometheus is deployed with."""
     workloads = assembly.workloads(stack)
     files = {file.path: file.content for w in workloads if w.name == "prometheus" for file in w.config_files}
-    config = yaml.safe_load(next(text for path, text in files.items() if path.endswith("/prometheus.yml")))
+    config = documents.load(next(text for path, text in files.items() if path.endswith("/prometheus.yml")))
     texts = {path: text for path, text in files.items() if "/rules/" in path}
     interval = replay.seconds(config["global"]["evaluation_interval"])
-    groups = (f"{path};{group['name']}" for path, text in texts.items() for group in yaml.safe_load(text)["groups"])
+    groups = (f"{path};{group['name']}" for path, text in texts.items() for group in documents.load(text)["groups"])
     facts = Facts(
         stack.catalog,
         {workload.name: workload.resources.memory for workload in workloads},

@@ -14,8 +14,8 @@ from typing import IO
 
 import numpy as np
 import requests
-import yaml
 
+from infra import documents
 from infra.errors import InputError
 from operate.quiet_week.shapes import Labels
 from operate.quiet_week.week import Array
@@ -87,7 +87,7 @@ def serve(folder: Path, prometheus: Path, interval: float, *options: str) -> Ite
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     config = folder / "prometheus.yml"
-    config.write_text(yaml.safe_dump({"global": {"evaluation_interval": f"{interval:g}s"}}))
+    config.write_text(documents.dump({"global": {"evaluation_interval": f"{interval:g}s"}}))
     log = folder / "prometheus.log"
     with log.open("a") as output:
         process = subprocess.Popen(

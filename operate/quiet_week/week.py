@@ -47,14 +47,15 @@ FAULTS: dict[str, Fault] = {
     "errors": Fault("a fifth of api-gateway's requests fail for 20 minutes", 1200.0, "HighErrorRate"),
     "service_down": Fault("kyc-service answers neither scrape nor probe for 10 minutes", 600.0, "ServiceDown"),
 }
-_FAULT_START = 13 * HOUR
+# Hours, after which one of every event was.
+FAULTS_AFTER = 15
 
 
 @dataclass(frozen=True)
 class Week:
     """The `hours` from MONDAY on, sampled every `step` seconds, with `services` deployed on the way.
 
-    `faults` are keys of FAULTS: what breaks in the first afternoon. Fifteen hours hold one of every event.
+    `faults` are keys of FAULTS: what breaks in the first afternoon, after FAULTS_AFTER hours.
     """
 
     services: tuple[str, ...]
@@ -108,7 +109,7 @@ class Week:
 
     def broken(self, fault: str) -> Mask:
         """Which samples see the fault."""
-        return self.within(Window(_FAULT_START, FAULTS[fault].length if fault in self.faults else 0.0))
+        return self.within(Window(FAULTS_AFTER * HOUR, FAULTS[fault].length if fault in self.faults else 0.0))
 
     def restarts(self, service: str) -> list[int]:
         """Samples at which the service is being restarted: a deployment, and a second one for every other service."""

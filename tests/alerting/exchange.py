@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import yaml
 from aiohttp import web
 
-from infra import assembly
+from infra import assembly, documents
 from infra.catalog import Catalog, Metric, Service
 from infra.stack import Stack
 from simulator.metrics import CONTENT_TYPE
@@ -215,7 +214,7 @@ class Exchange:
 def _exporters(stack: Stack) -> dict[str, str]:
     """Every scraped address that the harness does not run itself and no service has: the service it speaks for."""
     prometheus = next(w for w in assembly.workloads(stack, environ={}) if w.name == "prometheus")
-    config = yaml.safe_load(next(f.content for f in prometheus.config_files if f.path.endswith("/prometheus.yml")))
+    config = documents.load(next(f.content for f in prometheus.config_files if f.path.endswith("/prometheus.yml")))
     real = {"prometheus", "alertmanager", "blackbox-exporter", "inbox", "health"}
     services = {stack.surroundings.address(service) for service in stack.catalog.services}
     return {

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from infra import documents
 from infra.stack import Stack
 from tests.alerting.alerts import Inhibitions, every_alert, made_up
 from tests.alerting.platform import Alert, Platform, stack_of
@@ -154,7 +153,7 @@ def _said(platform: Platform, texts: list[str]) -> set[str]:
 
 def never_silent(stack: Stack) -> list[Alert]:
     """Alerts about money, order and intruders: integrity's, and those of the category security."""
-    document = yaml.safe_load((stack.root / INTEGRITY).read_text())
+    document = documents.load((stack.root / INTEGRITY).read_text())
     integrity = {rule.get("alert") for group in document["groups"] for rule in group["rules"]}
     alerts = [
         alert

@@ -18,9 +18,8 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import requests
-import yaml
 
-from infra import assembly, credentials, settings
+from infra import assembly, credentials, documents, settings
 from infra.catalog import Catalog
 from infra.stack import Stack, load
 from infra.workload import ConfigFile, SecretFile, Workload
@@ -232,8 +231,8 @@ class Platform:
 
     def _scraped(self, content: str) -> str:
         """prometheus.yml with targets that are here or nowhere; their series keep the stack's `instance`."""
-        jobs = yaml.safe_load(content)["scrape_configs"]
-        config = yaml.safe_load(on_loopback(content, self._places))
+        jobs = documents.load(content)["scrape_configs"]
+        config = documents.load(on_loopback(content, self._places))
         for here, job in zip(config["scrape_configs"], jobs, strict=True):
             here["static_configs"] = [
                 {"targets": [self._target(address)], "labels": {"instance": address, **group["labels"]}}
@@ -242,7 +241,7 @@ class Platform:
             ]
             steps = here.pop("relabel_configs", [])
             here["relabel_configs"] = [step for step in steps if step["target_label"] != "instance"]
-        return yaml.safe_dump(config, sort_keys=False)
+        return documents.dump(config)
 
     def _target(self, address: str) -> str:
         here = on_loopback(address, self._places)

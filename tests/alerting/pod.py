@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
 
+from infra import documents
 from infra.settings import ROOT
 from operate import tools
 from tests.alerting.scene import wait_for
@@ -68,7 +68,7 @@ class Pod:
             (folder / name).mkdir()
         self._authorization.write_text(f"{CREDENTIALS}\n")
         (folder / "password").write_text(PASSWORD)
-        (folder / "web.yml").write_text(yaml.safe_dump({"basic_auth_users": {USER: HASHED}}))
+        (folder / "web.yml").write_text(documents.dump({"basic_auth_users": {USER: HASHED}}))
         for name in ("promtool", "amtool"):
             (folder / "bin" / name).symlink_to(tools.ensure(name))
 
@@ -230,7 +230,7 @@ def rules(value: int, expr: str = "vector({})") -> dict[str, str]:
     """Two files: one that a change leaves alone, and one with the series `changing`."""
     groups = {"steady.yml": ("steady", "vector(1)"), "changing.yml": ("changing", expr.format(value))}
     return {
-        name: yaml.safe_dump({"groups": [{"name": record, "rules": [{"record": record, "expr": text}]}]})
+        name: documents.dump({"groups": [{"name": record, "rules": [{"record": record, "expr": text}]}]})
         for name, (record, text) in groups.items()
     }
 
@@ -254,4 +254,4 @@ def prometheus_yml(pod: Pod, generation: int) -> dict[str, str]:
             {"job_name": "reloader", "static_configs": [{"targets": [f"{LOOPBACK}:{pod.metrics_port}"]}]},
         ],
     }
-    return {"prometheus.yml": yaml.safe_dump(config)}
+    return {"prometheus.yml": documents.dump(config)}

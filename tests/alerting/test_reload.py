@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
+from infra import documents
 from tests.alerting.pod import CREDENTIALS, PASSWORD, ConfigMap, Pod, holding, leaks, processes, prometheus_yml, rules
 from tests.alerting.scene import Scene, wait_for
 from tests.conftest import Figure
@@ -114,7 +113,7 @@ def prometheus_through_a_day(folder: Path) -> Reloaded:
 
 def alertmanager_yml(receiver: str, defined: str = "nobody") -> dict[str, str]:
     config = {"route": {"receiver": receiver}, "receivers": [{"name": defined}]}
-    return {"alertmanager.yml": yaml.safe_dump(config)}
+    return {"alertmanager.yml": documents.dump(config)}
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,15 @@ def live() -> Iterator[Live]:
 
 
 @pytest.fixture(scope="package")
+def away(live: Live) -> int:
+    """The Prometheus that faults befall, by its number: not on the node with the inbox, which has but one pod."""
+    inbox = live.pods(NAMESPACE, "inbox")[0]["spec"]["nodeName"]
+    nodes = [pod["spec"]["nodeName"] for pod in live.pods(NAMESPACE, "prometheus")]
+    assert len(set(nodes)) == 2, "both Prometheus are on one node"
+    return next(number for number, node in enumerate(nodes) if node != inbox)
+
+
+@pytest.fixture(scope="package")
 def unscheduled(live: Live) -> Iterator[Unscheduled]:
     """A node without its exporter, which is told only after minutes: other tests go on meanwhile."""
     fault = Unscheduled(live)

@@ -13,8 +13,8 @@ from tests.kubernetes.live import Live
 
 MIB = 1024**2
 EXPORTER = ("daemonset/node-exporter", f"--namespace={AGENTS_NAMESPACE}")
-# Beside what is there already; 5 % of it is more than Prometheus writes while an alert waits its `for`.
-ROOM = 256 * MIB
+# Beside what is there already; 5 % of it is more than Prometheus needs to start, and writes meanwhile.
+ROOM = 512 * MIB
 
 KILL = """
 set -e

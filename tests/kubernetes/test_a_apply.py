@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import rules
+from infra import documents, rules
 from infra.surroundings import NAMESPACE
 from infra.targets.kubernetes.manifest import PART_OF
 from infra.targets.kubernetes.manifests import APIS
@@ -140,8 +139,8 @@ def test_the_api_server_accepts_every_object_without_a_warning(
     kinds = [item["kind"] for item in items]
     made = [item for item in items if _is_space(item)]
     try:
-        live.kubectl("apply", "--server-side", "--filename=-", text=yaml.safe_dump_all(made))
-        text = yaml.safe_dump_all([item for item in items if not _is_space(item)])
+        live.kubectl("apply", "--server-side", "--filename=-", text=documents.dump(*made))
+        text = documents.dump(*[item for item in items if not _is_space(item)])
         accepted = ("--server-side", "--force-conflicts", "--dry-run=server", "--warnings-as-errors", "--filename=-")
         done = live.run_kubectl("apply", f"--field-manager={MANAGER}", *accepted, text=text)
         assert done.returncode == 0, done.stderr[-2000:]

@@ -39,16 +39,16 @@ def evict(live: Live, number: int) -> subprocess.CompletedProcess[str]:
     return live.run_kubectl("create", f"--raw={path}", "--filename=-", text=json.dumps(body))
 
 
-def test_the_second_prometheus_cannot_be_evicted_while_the_first_is_away(live: Live, figure: Figure) -> None:
+def test_the_second_prometheus_cannot_be_evicted_while_the_first_is_away(live: Live, away: int, figure: Figure) -> None:
     def ready() -> set[str]:
         return {pod["metadata"]["uid"] for pod in live.pods(NAMESPACE, "prometheus") if is_ready(pod)}
 
     both_before, start = ready(), time.monotonic()
-    assert evict(live, 1).returncode == 0
-    refused = evict(live, 0)
+    assert evict(live, away).returncode == 0
+    refused = evict(live, 1 - away)
     assert refused.returncode != 0
     assert "disruption budget" in refused.stderr
     eventually("the evicted is back", lambda: len(ready()) == 2 and ready() != both_before, seconds=120)
-    away = time.monotonic() - start
-    figure(f"cluster: the second Prometheus is not evicted while the first is away, which was {away:.0f} s")
+    seconds = time.monotonic() - start
+    figure(f"cluster: the second Prometheus is not evicted while the first is away, which was {seconds:.0f} s")
     assert len(ready() & both_before) == 1

@@ -1,7 +1,7 @@
 """Faults of the platform itself: no alert is lost, none told twice.
 
-Each fault has a stopped service whose alert is about to fire, fires, or ends meanwhile. The two that take minutes to be
-told are looked at last: a volume that fills, and a node that has had no exporter since test_d_locked_down.py.
+Each fault has a stopped service whose alert is about to fire, fires, or ends meanwhile. All of them befall the same
+Prometheus: the other one counts the minutes of a node that has had no exporter since test_d_locked_down.py.
 """
 
 import json
@@ -61,15 +61,6 @@ def watch(live: Live) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="module")
-def away(live: Live) -> int:
-    """The Prometheus whose node is drained: not the one with the inbox, which has but one pod."""
-    inbox = live.pods(NAMESPACE, "inbox")[0]["spec"]["nodeName"]
-    nodes = [pod["spec"]["nodeName"] for pod in live.pods(NAMESPACE, "prometheus")]
-    assert len(set(nodes)) == 2, "both Prometheus are on one node"
-    return next(number for number, node in enumerate(nodes) if node != inbox)
-
-
-@pytest.fixture(scope="module")
 def volume(scene: Scene, away: int) -> Iterator[SmallVolume]:
     """The volume of the drained one, to be made small while it is away."""
     volume = SmallVolume(scene.live, f"prometheus-{away}")
@@ -119,23 +110,7 @@ def test_a_drained_node(scene: Scene, watch: Watch, away: int, volume: SmallVolu
     assert gap < 2 * scene.interval
 
 
-def test_a_deleted_prometheus(scene: Scene, away: int, figure: Figure) -> None:
-    """While an alert is about to fire and another fires."""
-    gone = 1 - away
-    scene.until("firing", DRAINED, away)
-    scene.stop(DELETED)
-    scene.until("pending", DELETED, gone)
-    start = time.time()
-    scene.live.kubectl("delete", "pod", f"prometheus-{gone}", f"--namespace={NAMESPACE}", "--wait=false")
-    seconds = scene.paged(DELETED)
-    # One evaluation may still have been the old one's.
-    eventually("it evaluates again", lambda: scene.evaluates(gone, start + 5), seconds=60)
-    gap = scene.gap(away, start)
-    figure(f"prometheus-{gone} deleted: {DELETED} paged {seconds:.0f} s after its stop; gap of the other {gap:.1f} s")
-    assert gap < 2 * scene.interval
-
-
-def test_a_deleted_alertmanager(scene: Scene, figure: Figure) -> None:
+def test_a_deleted_alertmanager(scene: Scene, away: int, figure: Figure) -> None:
     """The one whose turn it is to notify, in the seconds before it does; another alert ends meanwhile."""
     live = scene.live
     names = {}
@@ -145,38 +120,52 @@ def test_a_deleted_alertmanager(scene: Scene, figure: Figure) -> None:
     first = names[min(names)]
     scene.stop(LEADERLESS)
     scene.heal(DRAINED)
-    scene.until("firing", LEADERLESS, 0)
+    scene.until("firing", LEADERLESS, 1 - away)
     live.kubectl("delete", "pod", first, f"--namespace={NAMESPACE}", "--wait=false")
     seconds = scene.paged(LEADERLESS)
     figure(f"{first} deleted when it was to notify: {LEADERLESS} paged {seconds:.0f} s after its stop")
     eventually("all Alertmanagers are ready", lambda: scene.ready("alertmanager"), seconds=60)
 
 
+def test_a_deleted_prometheus(scene: Scene, away: int, figure: Figure) -> None:
+    """While an alert is about to fire and another fires."""
+    eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=60)
+    scene.stop(DELETED)
+    scene.until("pending", DELETED, away)
+    start = time.time()
+    scene.live.kubectl("delete", "pod", f"prometheus-{away}", f"--namespace={NAMESPACE}", "--wait=false")
+    seconds = scene.paged(DELETED)
+    # One evaluation may still have been the old one's.
+    eventually("it evaluates again", lambda: scene.evaluates(away, start + 5), seconds=60)
+    gap = scene.gap(1 - away, start)
+    figure(f"prometheus-{away} deleted: {DELETED} paged {seconds:.0f} s after its stop; gap of the other {gap:.1f} s")
+    assert gap < 2 * scene.interval
+
+
 def test_a_killed_prometheus(scene: Scene, away: int, figure: Figure) -> None:
     """kill -9 as it writes: what it had scraped is there again. Another alert ends meanwhile."""
-    killed = 1 - away
     if scene.live.cluster.source != "packages":
         pytest.skip("to kill a pod's process needs the nodes of the cluster from packages")
     eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=60)
     scene.stop(KILLED)
-    scene.until("pending", KILLED, killed)
+    scene.until("pending", KILLED, away)
     scene.heal(DELETED)
-    moment = faults_node.kill(scene.live, f"prometheus-{killed}")
-    eventually("it evaluates again", lambda: scene.evaluates(killed, moment), seconds=60, every=0.2)
+    moment = faults_node.kill(scene.live, f"prometheus-{away}")
+    eventually("it evaluates again", lambda: scene.evaluates(away, moment), seconds=60, every=0.2)
     back = time.time() - moment
     seconds = scene.paged(KILLED)
-    kept = [[t for t in moments if t <= moment] for moments in scene.samples(killed, moment - 60)]
+    kept = [[t for t in moments if t <= moment] for moments in scene.samples(away, moment - 60)]
     lost = [moment - max(moments) for moments in kept if moments]
-    replay = scene.metric(killed, "prometheus_tsdb_data_replay_duration_seconds")
-    gap = scene.gap(away, moment)
-    figure(f"prometheus-{killed} killed as it wrote: {KILLED} paged {seconds:.0f} s after its stop")
+    replay = scene.metric(away, "prometheus_tsdb_data_replay_duration_seconds")
+    gap = scene.gap(1 - away, moment)
+    figure(f"prometheus-{away} killed as it wrote: {KILLED} paged {seconds:.0f} s after its stop")
     figure(f"  it evaluated again after {back:.1f} s, with {replay:.2f} s of replay; gap of the other {gap:.1f} s")
     figure(f"  last samples of {len(lost)} targets: {min(lost):.1f} to {max(lost):.1f} s before the kill")
-    assert scene.metric(killed, "prometheus_tsdb_wal_corruptions_total") == 0
+    assert scene.metric(away, "prometheus_tsdb_wal_corruptions_total") == 0
     # A scrape that was under way may have had 5 s.
     assert max(lost) <= scene.interval + 5
     assert gap < 2 * scene.interval
-    assert scene.restarts(f"prometheus-{killed}") == {"prometheus": 1, "config-reloader": 0}
+    assert scene.restarts(f"prometheus-{away}") == {"prometheus": 1, "config-reloader": 0}
     scene.heal(LEADERLESS)
 
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import render
+from infra import documents, render
 from infra.settings import ROOT, stack_file_values
 from tests.conftest import Figure
 from tests.kubernetes.conftest import PASSWORDS
@@ -72,7 +71,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     (root / ".venv").symlink_to(ROOT / ".venv")
     settings = {**stack_file_values(STACK), **HERE}
     document = {"config": {f"monitoring:{key}": value for key, value in settings.items()}}
-    (root / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(document))
+    (root / f"Pulumi.{STACK}.yaml").write_text(documents.dump(document))
     environment = {
         **os.environ,
         "PULUMI_BACKEND_URL": f"file://{tmp_path_factory.mktemp('state')}",

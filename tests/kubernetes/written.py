@@ -4,9 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from infra import render
+from infra import documents, render
 from infra.images import MANIFEST
 from infra.settings import ROOT
 
@@ -29,4 +27,4 @@ def rendered(folder: Path, stack: str) -> Path:
 def objects(manifests: Path) -> list[dict[str, Any]]:
     """Every object of a folder of manifests, in the order in which kubectl applies them."""
     files = sorted(manifests.glob("*.yaml"))
-    return [item for file in files for item in yaml.safe_load_all(file.read_text()) if item]
+    return [item for file in files for item in documents.load_all(file.read_text()) if item]

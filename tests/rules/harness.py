@@ -30,9 +30,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-import yaml
-
-from infra import assembly
+from infra import assembly, documents
 from infra.stack import Stack
 from operate import promql
 
@@ -86,7 +84,7 @@ def cases() -> dict[str, Case]:
     return {
         alert: Case(alert=alert, **given)
         for path in CASES
-        for alert, given in (yaml.safe_load(path.read_text()) or {}).items()
+        for alert, given in (documents.load(path.read_text()) or {}).items()
         if not alert.startswith(".")
     }
 
@@ -94,7 +92,7 @@ def cases() -> dict[str, Case]:
 def background(stack: Stack) -> dict[tuple[str, str], list[str]]:
     """The series of a stack in which everything answers, by metric and service."""
     prometheus = next(w for w in assembly.workloads(stack) if w.name == "prometheus")
-    config = yaml.safe_load(next(f.content for f in prometheus.config_files if f.path.endswith("prometheus.yml")))
+    config = documents.load(next(f.content for f in prometheus.config_files if f.path.endswith("prometheus.yml")))
     found: dict[tuple[str, str], list[str]] = {}
     for job in config["scrape_configs"]:
         for target in job["static_configs"]:
@@ -111,7 +109,7 @@ def deployed_rules(stack: Stack) -> list[Rule]:
     """All rules of the stack as Prometheus gets them, in the order of their files and groups."""
     prometheus = next(w for w in assembly.workloads(stack) if w.name == "prometheus")
     files = [f for f in prometheus.config_files if "/rules/" in f.path]
-    return [rule for file in files for group in yaml.safe_load(file.content)["groups"] for rule in group["rules"]]
+    return [rule for file in files for group in documents.load(file.content)["groups"] for rule in group["rules"]]
 
 
 def needed(rules: list[Rule], case: Case) -> list[Rule]:

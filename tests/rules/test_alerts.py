@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
+from infra import documents
 from tests.conftest import Figure
 from tests.rules import harness, promtool
 
@@ -64,7 +64,7 @@ def test_what_every_alert_carries(case: harness.Case) -> None:
 def test_recording_rules() -> None:
     """The specification's recording rules, in promtool's own format."""
     rules = {"groups": [{"name": "all", "rules": [rule for rule in promtool.rules() if "record" in rule]}]}
-    assert promtool.complaints(rules, yaml.safe_load((Path(__file__).parent / "recording.yml").read_text())) == ""
+    assert promtool.complaints(rules, documents.load((Path(__file__).parent / "recording.yml").read_text())) == ""
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ import time
 
 import pytest
 import requests
-import yaml
 
-from infra import render
+from infra import documents, render
 from infra.settings import ROOT
 from operate import compose, containers
 from tests.running import eventually
@@ -38,7 +37,7 @@ def test_versions_and_intervals_of_the_specification(live: Live) -> None:
     flags = requests.get(f"{live.prometheus}/api/v1/status/flags", timeout=5).json()["data"]
     assert flags["storage.tsdb.retention.time"] == "30d"
     loaded = requests.get(f"{live.prometheus}/api/v1/status/config", timeout=5).json()["data"]["yaml"]
-    config = yaml.safe_load(loaded)
+    config = documents.load(loaded)
     assert config["global"]["scrape_interval"] == config["global"]["evaluation_interval"] == "15s"
     status = requests.get(f"{live.alertmanager}/api/v2/status", timeout=5).json()
     assert status["versionInfo"]["version"] == "0.26.0"
@@ -66,7 +65,7 @@ def test_compose_accepts_the_render(live: Live) -> None:
         [*compose.command(), "-f", path, "config", "--quiet"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert live.stack.name in yaml.safe_load(path.read_text())["name"]
+    assert live.stack.name in documents.load(path.read_text())["name"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can kill another user's process")

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra import documents
 from infra.settings import ROOT
 from simulator.config import Secrets, read_service
 from simulator.service import Service
 
-CONTRACT: dict[str, Any] = yaml.safe_load((ROOT / "configs/contract.yaml").read_text())["capabilities"]
+CONTRACT: dict[str, Any] = documents.load((ROOT / "configs/contract.yaml").read_text())["capabilities"]
 LOOPBACK = "127.0.0.1"
 
 Result = TypeVar("Result")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import assembly, settings, stack
+from infra import assembly, documents, settings, stack
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import Stack
@@ -47,7 +46,7 @@ class Declared:
     @property
     def prometheus(self) -> Any:
         """prometheus.yml as the cluster gets it."""
-        return yaml.safe_load(self.one("ConfigMap", "prometheus")["data"]["prometheus.yml"])
+        return documents.load(self.one("ConfigMap", "prometheus")["data"]["prometheus.yml"])
 
     @property
     def jobs(self) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import dashboards, rules
+from infra import dashboards, documents, rules
 from infra.dashboards.kit.limits import CRITICAL, WARNING, Limits
 from infra.errors import read_yaml
 from infra.stack import load
@@ -80,8 +79,8 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Marked:
             if "threshold" in entry:
                 entry["threshold"] = mark(alert, entry["threshold"])
     shutil.copytree(stack.root / "configs", root / "configs")
-    (root / rules.THRESHOLDS).write_text(yaml.safe_dump(thresholds))
-    (root / "configs/services.yaml").write_text(yaml.safe_dump(services))
+    (root / rules.THRESHOLDS).write_text(documents.dump(thresholds))
+    (root / "configs/services.yaml").write_text(documents.dump(services))
     compared = [number for path in sorted((root / rules.FOLDER).glob("*.yml")) for number in _compare_otherwise(path)]
     changed = replace(load("dev", stack.settings, root), images=stack.images)
     return Marked([Dashboard(json.loads(page.text)) for page in dashboards.pages(changed)], alerts, compared)
@@ -99,7 +98,7 @@ def _compare_otherwise(path: Path) -> list[float]:
     for group in document["groups"]:
         for rule in group["rules"]:
             rule["expr"] = re.sub(r"([<>]=? *)([\d.]+)", other, str(rule["expr"]))
-    path.write_text(yaml.safe_dump(document))
+    path.write_text(documents.dump(document))
     return found
 
 

@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-import yaml
 
+from infra import documents
 from infra.components import grafana
 from infra.dashboards import HOME
 from infra.stack import load
@@ -142,7 +142,7 @@ def test_what_is_not_whole_is_found(
 
 def test_grafana_finds_every_dashboard_in_its_folder(boards: list[Dashboard]) -> None:
     files = {file.path: file.content for file in grafana.build(load("dev")).config_files}
-    (provider,) = yaml.safe_load(files["/etc/grafana/provisioning/dashboards/dashboards.yml"])["providers"]
+    (provider,) = documents.load(files["/etc/grafana/provisioning/dashboards/dashboards.yml"])["providers"]
     assert (provider["type"], provider["folder"], provider["folderUid"]) == ("file", "MyCrypto", "mycrypto")
     folder = provider["options"]["path"]
     placed = {path: json.loads(text) for path, text in files.items() if path.startswith(f"{folder}/")}
@@ -160,7 +160,7 @@ def test_no_two_dashboards_have_one_name(boards: list[Dashboard]) -> None:
 
 def test_data_sources_are_chosen_among_those_that_are_provisioned(boards: list[Dashboard]) -> None:
     stack = load("dev")
-    sources = yaml.safe_load(yaml.safe_dump(grafana.datasources(stack.settings)))["datasources"]
+    sources = documents.load(documents.dump(grafana.datasources(stack.settings)))["datasources"]
     assert {source["type"] for source in sources} == set(SOURCES)
     for board in boards:
         chosen = {v["name"]: v["query"] for v in board.document["templating"]["list"] if v["type"] == "datasource"}

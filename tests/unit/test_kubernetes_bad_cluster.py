@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import cluster, settings
+from infra import cluster, documents, settings
 from infra.settings import ROOT
 from infra.stack import Stack, load
 from tests.unit.loopback import LOOPBACK, closed_port
@@ -82,7 +81,7 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
             "clusters": [{"name": "here", "cluster": {"server": address}}],
             "users": [{"name": "me", "user": {}}],
         }
-        path.write_text(yaml.safe_dump(document))
+        path.write_text(documents.dump(document))
         return use(path)
 
     def use(path: Path) -> Path:

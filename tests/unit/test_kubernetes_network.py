@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
+from infra import documents
 from infra.targets.kubernetes import Manifest
 from infra.workload import API_SERVER, NODES, OUTSIDE, Call
 from tests.unit.conftest import Edit
@@ -175,9 +175,9 @@ def opened_by_prometheus(found: Declared) -> Iterator[tuple[str, str]]:
 
 def opened_elsewhere(found: Declared) -> Iterator[tuple[str, str]]:
     """The same of what else names an address in its own configuration."""
-    sources = yaml.safe_load(found.one("ConfigMap", "grafana")["data"]["datasources.yml"])["datasources"]
+    sources = documents.load(found.one("ConfigMap", "grafana")["data"]["datasources.yml"])["datasources"]
     yield from (("grafana", urlsplit(source["url"]).netloc) for source in sources)
-    collector = yaml.safe_load(found.one("ConfigMap", "log-collector")["data"]["config.yml"])
+    collector = documents.load(found.one("ConfigMap", "log-collector")["data"]["config.yml"])
     yield "log-collector", urlsplit(collector["exporters"]["otlphttp"]["endpoint"]).netloc
     for name, pod in found.pods().items():
         container = pod["spec"]["containers"][0]

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import checks, credentials, render, settings
+from infra import checks, credentials, documents, render, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.targets.kubernetes import config, manifests, name_of
@@ -40,7 +39,7 @@ class Written:
     def documents(self) -> list[dict[str, Any]]:
         """Every object, in the order in which `kubectl apply -f` of the folder meets them."""
         names = sorted(name for name in self.files if re.fullmatch(r"[^/]+\.(yaml|yml|json)", name))
-        return [item for name in names for item in yaml.load_all(self.files[name], yaml.CSafeLoader)]
+        return [item for name in names for item in documents.load_all(self.files[name])]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,9 @@ from typing import Any
 
 import bcrypt
 import pytest
-import yaml
 from pulumi.runtime import rpc
 
-from infra import checks, cluster, credentials, program, render, settings
+from infra import checks, cluster, credentials, documents, program, render, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.targets.kubernetes import Manifest, config
@@ -60,7 +59,7 @@ def test_every_secret_that_is_named_is_made_whole_and_in_its_place(stack: str) -
 @pytest.mark.parametrize("tool", ["prometheus", "alertmanager"])
 def test_web_endpoints_ask_for_the_password(tool: str) -> None:
     data = secrets("prod")[f"{tool}-secrets"]["stringData"]
-    users = yaml.safe_load(data["web.yml"])
+    users = documents.load(data["web.yml"])
     assert list(users) == ["basic_auth_users"]
     ((user, hashed),) = users["basic_auth_users"].items()
     assert user == "monitoring"

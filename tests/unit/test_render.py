@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import assembly, dashboards, render
+from infra import assembly, dashboards, documents, render
 from infra.components import grafana
 from infra.errors import InputError
 from infra.stack import load
@@ -33,7 +32,7 @@ def containers(project: Path, **overrides: Any) -> dict[str, dict[str, Any]]:
 def prometheus_file(project: Path, name: str, **overrides: Any) -> Any:
     """One of Prometheus' configuration files, parsed."""
     uploads = containers(project, **overrides)["prometheus"]["uploads"]
-    return yaml.safe_load(next(u["content"] for u in uploads if u["file"] == f"/etc/prometheus/{name}"))
+    return documents.load(next(u["content"] for u in uploads if u["file"] == f"/etc/prometheus/{name}"))
 
 
 def test_every_container_is_limited_locked_down_and_pinned(project: Path) -> None:
@@ -107,7 +106,7 @@ def test_pagerduty_is_real_only_with_its_key(project: Path, monkeypatch: pytest.
     def url() -> str:
         uploads = containers(project)["alertmanager"]["uploads"]
         content = next(u["content"] for u in uploads if u["file"].endswith("alertmanager.yml"))
-        return str(yaml.safe_load(content)["global"]["pagerduty_url"])
+        return str(documents.load(content)["global"]["pagerduty_url"])
 
     monkeypatch.delenv("PAGERDUTY_SERVICE_KEY", raising=False)
     assert url() == "http://inbox:8025/pagerduty/v2/enqueue"
@@ -153,7 +152,7 @@ def test_dashboards_are_rendered_as_grafana_gets_them(project: Path) -> None:
 
 
 def test_dollars_are_escaped_for_compose(project: Path) -> None:
-    document = yaml.safe_load(render.write("dev", root=project)[0].read_text())
+    document = documents.load(render.write("dev", root=project)[0].read_text())
     content = document["configs"]["prometheus_etc_prometheus_prometheus.yml"]["content"]
     assert "http_requests_total$${1}" in content
     assert "${1}" not in content.replace("$$", "")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
+from infra import documents
 from infra.errors import InputError
 from operate import promql, replay, tools
 from operate.quiet_week import simulation
@@ -155,10 +155,10 @@ def _alone(rules: list[Rule]) -> list[Rule]:
 def _promtool(folder: Path, episodes: list[Episode], gap: str = "_", interval: int = INTERVAL) -> str:
     """What promtool finds different from the episodes at any evaluation; empty where they agree."""
     names = {episode.alert for episode in episodes}
-    document = yaml.safe_load(RULES)
+    document = documents.load(RULES)
     for group in document["groups"]:
         group["rules"] = [rule for rule in group["rules"] if "record" in rule or rule["alert"] in names]
-    (folder / "rules.yml").write_text(yaml.safe_dump(document))
+    (folder / "rules.yml").write_text(documents.dump(document))
     checks = []
     for at in range(0, END + 1, interval):
         firing = [e for e in episodes if (e.start or 0) <= at and (e.end is None or at < e.end)]
@@ -179,7 +179,7 @@ def _promtool(folder: Path, episodes: list[Episode], gap: str = "_", interval: i
             }
         ],
     }
-    (folder / "test.yml").write_text(yaml.safe_dump(test))
+    (folder / "test.yml").write_text(documents.dump(test))
     command = [str(tools.ensure("promtool")), "test", "rules", "test.yml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr

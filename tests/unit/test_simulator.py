@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra import documents
 from infra.settings import ROOT
 from simulator.chance import activity
 from simulator.config import ConfigError, Secrets, read_service
@@ -26,7 +26,7 @@ from tests.unit.loopback import (
     service_file,
 )
 
-CATALOG: list[dict[str, Any]] = yaml.safe_load((ROOT / "configs/services.yaml").read_text())["services"]
+CATALOG: list[dict[str, Any]] = documents.load((ROOT / "configs/services.yaml").read_text())["services"]
 
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: str(entry["name"]))

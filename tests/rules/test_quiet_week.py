@@ -1,4 +1,4 @@
-"""A simulated day of normal traffic pages nobody, and faults put into the same day are paged."""
+"""A simulated day of normal traffic pages nobody, and faults at its end are paged."""
 
 import pytest
 
@@ -7,28 +7,24 @@ from infra.settings import ROOT
 from infra.stack import load
 from operate.quiet_week import FAULTS, quiet_week, services, targets
 from operate.quiet_week.every import EVERY
-from operate.quiet_week.week import Week
+from operate.quiet_week.week import FAULTS_AFTER, Week
 from operate.replay import Rule
 from tests.conftest import Figure
 
-# From midnight to 15:00: night, backup, an hour without traffic, every service deployed, lost scrapes, slow probes,
-# a chance burst of errors. `make quiet-week` has the other days and the weekend.
-HOURS = 15
+# Until 15:00 there are a night, a backup, an hour without traffic, every service deployed, lost scrapes, slow probes, a
+# chance burst of errors. `make quiet-week` has the other days and the weekend.
+HOURS = FAULTS_AFTER + 1
 
 
-def test_a_quiet_day_pages_nobody(figure: Figure) -> None:
-    report = quiet_week(load("dev"), HOURS)
-    report.print()
-    figure(f"quiet day: {report.verdict()}, {report.samples} samples of {report.series} series")
-    assert report.quiet, "see the episodes above"
-
-
-def test_faults_in_the_same_day_are_paged(figure: Figure) -> None:
-    """Without this a quiet day could as well mean that no rule reads what is generated."""
-    report = quiet_week(load("dev"), HOURS, faults=FAULTS)
-    report.print()
-    figure(f"the same day with {len(FAULTS)} faults: {report.verdict()}")
-    assert {episode.alert for episode in report.of("critical")} == {fault.alert for fault in FAULTS.values()}
+def test_a_quiet_day_pages_nobody_and_faults_are_paged(figure: Figure) -> None:
+    """Without the faults a quiet day could as well mean that no rule reads what is generated."""
+    whole = quiet_week(load("dev"), HOURS, faults=FAULTS)
+    whole.print()
+    quiet = whole.until(FAULTS_AFTER)
+    figure(f"quiet day: {quiet.verdict()}, {whole.samples} samples of {whole.series} series")
+    figure(f"and {len(FAULTS)} faults after it: {whole.verdict()}")
+    assert quiet.quiet, "see the episodes above"
+    assert {episode.alert for episode in whole.of("critical")} == {fault.alert for fault in FAULTS.values()}
 
 
 def test_a_metric_of_unknown_behaviour_is_an_error() -> None:
