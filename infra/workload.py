@@ -75,8 +75,9 @@ class Storage:
 class Probe:
     """Ready when GET `path` on `port` answers 2xx, or `command` exits 0 inside the workload.
 
-    `live_path`, where it is another, answers 2xx unless only a restart helps. `start_period` is how long a
-    start usually takes; `start_limit` how long it may take before it is tried again (a long replay of a log).
+    An empty `path` asks for no more than a connection, on Docker with the image's bash. `live_path`, where it is
+    another, answers 2xx unless only a restart helps. `start_period` is how long a start usually takes; `start_limit`
+    how long it may take before it is tried again (a long replay of a log).
     """
 
     path: str = "/"
@@ -85,11 +86,6 @@ class Probe:
     start_period: int = 30
     live_path: str = ""
     start_limit: int = 180
-
-
-def listens_on(port: int) -> tuple[str, ...]:
-    """A probe command for images with bash: a connection costs a hundredth of a Python or Erlang start."""
-    return ("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}")
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,15 @@ _LONGEST_WARM_UP_SECONDS = 30.0
 class Service:
     """A simulated service: its traffic, its dependencies, its port and its faults."""
 
-    def __init__(self, config: ServiceConfig, secrets: Secrets, host: str = ALL_ADDRESSES) -> None:
-        """Raises ConfigError for a configuration that contradicts itself."""
-        self._config, self._secrets = config, secrets
+    def __init__(
+        self,
+        config: ServiceConfig,
+        secrets: Secrets,
+        host: str = ALL_ADDRESSES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` gives Unix time. Raises ConfigError for a configuration that contradicts itself."""
+        self._config, self._secrets, self._clock = config, secrets, clock
         self.faults = FaultBook(usable_faults(config.capabilities, config.dependencies))
         self.faults.on_change = self._fault_changed
         self.metrics = ContractMetrics(config.metrics, config.rename)
@@ -151,7 +157,7 @@ class Service:
         """One step, as long as the time since the last one."""
         elapsed = min(time.monotonic() - self._last_tick, _LONGEST_STEP_SECONDS)
         self._last_tick = time.monotonic()
-        self.step(time.time(), elapsed)
+        self.step(self._clock(), elapsed)
 
     def step(self, now: float, elapsed: float) -> None:
         """What happens in the `elapsed` seconds before the Unix time `now`."""

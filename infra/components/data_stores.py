@@ -1,7 +1,7 @@
 """The exchange's data stores as dev runs them: Postgres with a streaming replica, Redis, RabbitMQ."""
 
 from infra.stack import Stack
-from infra.workload import GIB, MIB, Port, Probe, Resources, SecretFile, Security, Storage, Workload, listens_on
+from infra.workload import GIB, MIB, Port, Probe, Resources, SecretFile, Security, Storage, Workload
 
 
 def postgres(stack: Stack, role: str) -> Workload:
@@ -78,6 +78,6 @@ def rabbitmq(stack: Stack) -> Workload:
         scratch=("/tmp", "/var/log/rabbitmq"),  # noqa: S108 - the container's own
         # One scheduler thread pair is plenty here, and idle Erlang schedulers spin.
         env={"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"},
-        readiness=Probe(command=listens_on(5672), start_period=60),
+        readiness=Probe("", 5672, start_period=60),
         grace_seconds=30,
     )

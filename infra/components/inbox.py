@@ -1,7 +1,7 @@
 """The notification inbox: receives what Alertmanager sends where no real receiver is configured."""
 
 from infra.stack import Stack
-from infra.workload import GIB, MIB, Port, Probe, Resources, Scrape, Security, Storage, Workload, listens_on
+from infra.workload import GIB, MIB, Port, Probe, Resources, Scrape, Security, Storage, Workload
 
 
 def build(stack: Stack) -> Workload:
@@ -17,6 +17,6 @@ def build(stack: Stack) -> Workload:
         args=("inbox",),
         ports=(Port("http", 8025, stack.settings.inbox_port), Port("smtp", 1025)),
         storage=Storage("/data", 1 * GIB),
-        readiness=Probe(command=listens_on(8025)),
+        readiness=Probe("", 8025),
         scrapes=(Scrape("inbox", ("inbox:8025",), {"service": "inbox", "team": "platform"}),),
     )

@@ -6,7 +6,7 @@ from typing import Any
 from infra.catalog import Catalog, Service
 from infra.components import scraping
 from infra.stack import Stack
-from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload, listens_on
+from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload
 
 CONTROL = "exchange-control"
 CONTROL_PORT = 9900
@@ -45,7 +45,7 @@ def service(stack: Stack, entry: Service) -> Workload:
         ports=(Port("http", entry.port), Port("control", CONTROL_PORT)),
         config_files=(ConfigFile("/etc/exchange/service.json", _json(document)),),
         secret_files=tuple(file for file in SECRETS if _needs(stack.catalog, entry.dependencies, file)),
-        readiness=Probe(command=listens_on(CONTROL_PORT)),
+        readiness=Probe("", CONTROL_PORT),
     )
 
 
@@ -74,7 +74,7 @@ def control(stack: Stack) -> Workload:
         config_files=(ConfigFile("/etc/exchange/control.json", _json(document)),),
         secret_files=SECRETS,
         scratch=("/tmp",),  # noqa: S108 - the container's own
-        readiness=Probe(command=listens_on(FAULTS_PORT)),
+        readiness=Probe("", FAULTS_PORT),
         scrapes=(
             Scrape(
                 "node",

@@ -104,11 +104,21 @@ def service_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
+class Clock:
+    """Unix time, for a service that lives `ahead` seconds of real time: what it does by itself is as far ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 class Running:
     """A service on loopback whose clock the test moves."""
 
-    def __init__(self, loop: LoopThread, service: Service) -> None:
-        self.loop, self.service, self.now = loop, service, time.time()
+    def __init__(self, loop: LoopThread, service: Service, clock: Clock) -> None:
+        self.loop, self.service, self._clock = loop, service, clock
         self.url = f"http://{LOOPBACK}:{service.main.port}"
         self.control = f"http://{LOOPBACK}:{service.control.port}"
 
@@ -117,8 +127,8 @@ class Running:
 
         def step() -> None:
             for _ in range(count):
-                self.now += 1.0
-                self.service.step(self.now, 1.0)
+                self._clock.ahead += 1.0
+                self.service.step(self._clock(), 1.0)
 
         self.loop.call(step)
 
@@ -165,13 +175,15 @@ def services(loop: LoopThread, folder: Path) -> Iterator[Start]:
     running: list[Service] = []
 
     def start(**changes: Any) -> Running:
+        clock = Clock()
+
         async def create() -> Service:
-            service = Service(read_service(service_file(folder, **changes)), Secrets(folder), LOOPBACK)
+            service = Service(read_service(service_file(folder, **changes)), Secrets(folder), LOOPBACK, clock)
             await service.start()
             return service
 
         running.append(loop.run(create()))
-        return Running(loop, running[-1])
+        return Running(loop, running[-1], clock)
 
     try:
         yield start

@@ -99,6 +99,8 @@ def _probes(workload: Workload) -> dict[str, Any]:
 def _action(workload: Workload, probe: Probe, path: str) -> dict[str, Any]:
     if probe.command:
         return {"exec": {"command": list(probe.command)}}
+    if not path:
+        return {"tcpSocket": {"port": probe.port}}
     if workload.asks_for_password:
         # A probe of the cluster's own would carry the password in the object.
         return {"exec": {"command": ["sh", f"{volumes.SCRIPTS_PATH}/ask.sh", "GET", str(probe.port), path]}}
