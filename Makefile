@@ -41,7 +41,7 @@ test: lint ## everything: lint, unit, rule and alerting tests, the live stack `t
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit
 
-test-rules: $(VENV) ## both sides of every alert, with promtool; under a minute
+test-rules: $(VENV) ## both sides of every alert, with promtool; about a minute
 	@$(PYTHON) -m pytest --numprocesses=2 tests/rules
 
 test-alerting: $(VENV) ## routes, inhibition, messages and storms with a real Prometheus and Alertmanager

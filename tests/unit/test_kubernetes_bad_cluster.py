@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -105,9 +104,8 @@ def verify(**overrides: Any) -> str:
     return sentence(lambda: cluster.verify(prod(**overrides).settings))
 
 
-def test_unreachable_cluster_is_said_within_10_seconds(kubeconfig: Callable[[str], Path]) -> None:
+def test_unreachable_cluster_is_said_at_once(kubeconfig: Callable[[str], Path]) -> None:
     path = kubeconfig(f"https://{LOOPBACK}:{closed_port()}")
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "operate", "--stack", "prod", "down"],
         cwd=ROOT,
@@ -115,8 +113,9 @@ def test_unreachable_cluster_is_said_within_10_seconds(kubeconfig: Callable[[str
         capture_output=True,
         text=True,
         check=False,
+        # It takes a second or two, and longer on a machine that does much else; the client's own retries take minutes.
+        timeout=60,
     )
-    assert time.monotonic() - started < 10
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"error: the cluster at https://{LOOPBACK}:" in done.stderr
