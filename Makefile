@@ -34,9 +34,9 @@ images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
 
-# Four processes: the two live stacks and the alerting tests mostly wait, the rest computes meanwhile.
+# Three processes: the two live stacks and the alerting tests mostly wait; what computes begins when one of them is done.
 test: lint ## everything: lint, unit, rule and alerting tests, the live stack `test` on Docker, `staging` on a cluster
-	@$(PYTHON) -m pytest --numprocesses=4
+	@$(PYTHON) -m pytest --numprocesses=3
 
 test-unit: $(VENV) ## tests that need no Docker
 	@$(PYTHON) -m pytest tests/unit

@@ -47,8 +47,8 @@ def build(stack: Stack) -> Workload:
         },
         ports=(Port("http", PORT, stack.settings.grafana_port),),
         config_files=(
-            ConfigFile(f"{PROVISIONING}/datasources/datasources.yml", _yaml(datasources(stack.settings))),
-            ConfigFile(f"{PROVISIONING}/dashboards/dashboards.yml", _yaml(dashboard_folder())),
+            ConfigFile(f"{PROVISIONING}/datasources/datasources.yml", documents.dump(datasources(stack.settings))),
+            ConfigFile(f"{PROVISIONING}/dashboards/dashboards.yml", documents.dump(dashboard_folder())),
             *(ConfigFile(f"{DASHBOARDS}/{page.uid}.json", page.text, live=True) for page in dashboards.pages(stack)),
         ),
         secret_files=(
@@ -105,7 +105,3 @@ def dashboard_folder() -> dict[str, object]:
         "options": {"path": DASHBOARDS},
     }
     return {"apiVersion": 1, "providers": [provider]}
-
-
-def _yaml(document: dict[str, object]) -> str:
-    return documents.dump(document)

@@ -261,6 +261,11 @@ def test_each_alert_is_told_once_and_ends_once(scene: Scene, watch: Watch, figur
     assert min(watch.least.values()) >= 1
     assert watch.silence < 120
     pages = scene.live.notifications(channel="pagerduty", status="firing", since=scene.start, limit=1000)
-    # The machine under the nodes may have a full disk of its own.
-    told = {alert["alertname"] for page in pages for alert in page["alerts"] if alert["service"] != "host"}
+    # Of the platform itself: the machine under the nodes may have a full disk, or be too slow for a data store.
+    told = {
+        alert["alertname"]
+        for page in pages
+        for alert in page["alerts"]
+        if alert["team"] == "platform" and alert["service"] != "host"
+    }
     assert told <= {"ServiceDown", *OF_THE_VOLUME, *scene.before}
