@@ -68,8 +68,9 @@ def volume(scene: Scene, away: int) -> Iterator[SmallVolume]:
     if volume.small:
         volume.clear()
         with scene.cordoned(volume.node):
-            scene.live.kubectl("delete", "pod", volume.pod, f"--namespace={NAMESPACE}")
-            eventually("it has no node", lambda: scene.pending(volume.pod))
+            flags = (f"--namespace={NAMESPACE}", "--grace-period=30", "--wait=false")
+            scene.live.kubectl("delete", "pod", volume.pod, *flags)
+            eventually("it has no node", lambda: scene.pending(volume.pod), seconds=120)
             volume.restore()
         eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=90)
 
