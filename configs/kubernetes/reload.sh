@@ -16,7 +16,7 @@ CHECK=${CHECK:-promtool check config etc/prometheus/prometheus.yml}
 PORT=${PORT:-9090} METRIC=${METRIC:-prometheus_config_last_reload_successful}
 METRICS_DIR=${METRICS_DIR:-/run/metrics} METRICS_PORT=${METRICS_PORT:-9533}
 revisions=$TARGET/.revisions partial=$TARGET/.partial confirmed=$TARGET/.confirmed
-wanted='' given_up='' reported='' words='' sleeping='' pending='' taken=0 refused=0 failed=0
+wanted='' given_up='' reported='' words='' sleeping='' server='' pending='' taken=0 refused=0 failed=0
 
 say() { printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$COMPONENT" "$*"; }
 ask() { sh "${0%/*}/ask.sh" "$1" "$PORT" "$2"; }
@@ -146,8 +146,9 @@ case ${1:-} in
     event refused "$wanted"
     [ -n "$current" ] && say "starts on the earlier revision $current" ;;
   watch)
+    # First of all: without it, process 1 of a container ignores the signal.
+    trap 'kill $server $sleeping 2>/dev/null; exit 0' TERM INT
     httpd -f -p "$METRICS_PORT" -h "$METRICS_DIR" & server=$!
-    trap 'kill "$server" ${sleeping:+"$sleeping"} 2>/dev/null; exit 0' TERM INT
     while kill -0 "$server" 2>/dev/null; do tick; page; pause "${INTERVAL:-5}"; done
     say "the page on port $METRICS_PORT ended; give METRICS_PORT a free port and METRICS_DIR a folder"
     exit 1 ;;

@@ -42,17 +42,27 @@ watch() {
   exit "$FULL"
 }
 
-trap 'stopped=yes; kill $tool $sleeping 2>/dev/null' TERM INT
+# Ends the tool and the waiting. Twice: what reaches a tool between its fork and its exec is lost.
+stop() {
+  stopped=yes
+  kill $tool $sleeping 2>/dev/null
+  [ -z "$tool" ] || { sleep 1; kill "$tool"; } 2>/dev/null &
+}
+
+trap stop TERM INT
 while [ -z "$stopped" ]; do
   waited=''
   until takes "$START"; do
     [ -n "$waited" ] || say "has no room for $START MiB; nothing starts until it has: $words"
     waited=yes
-    pause
+    [ -n "$stopped" ] || pause
     [ -z "$stopped" ] || exit 0
   done
   [ -z "$waited" ] || say "has room again"
+  [ -z "$stopped" ] || exit 0
   "$@" & tool=$!
+  # The signal came before the tool had a name.
+  [ -z "$stopped" ] || stop
   watch "$tool" & watcher=$!
   wait "$tool"; status=$?
   # A signal ended the waiting, and was handed on.

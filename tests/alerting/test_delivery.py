@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.alerting.edits import EDITED, SUCCESSFUL, WATCHED
+from tests.alerting.restarts import RESTARTED
 from tests.alerting.scene import Scene
 from tests.alerting.troubles import ERROR, HANG, HEART, HEARTBEAT_TIMEOUT, Outlived
 from tests.conftest import Figure
@@ -38,6 +39,15 @@ def test_a_broken_edit_is_refused(name: str) -> None:
 
 def test_a_prometheus_that_starts_pages_nobody() -> None:
     assert EDITED.result().early == []
+
+
+def test_a_prometheus_that_starts_again_and_again_pages_nobody(figure: Figure) -> None:
+    """Of a service that it could not scrape between its starts it knows nothing."""
+    seen = RESTARTED.result()
+    figure(f"{len(seen.unseen)} services unseen for 30 s when Prometheus had started for the last time")
+    assert seen.unseen, "every service was scraped: the test shows nothing"
+    assert seen.told == []
+    assert seen.pages == []
 
 
 def test_the_old_configuration_keeps_alerting(figure: Figure) -> None:

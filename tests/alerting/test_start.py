@@ -83,6 +83,18 @@ def test_a_signal_ends_the_waiting(volume: Path) -> None:
         said(log, "waits")
 
 
+def test_a_signal_before_the_tool_starts_is_not_forgotten(volume: Path) -> None:
+    """The trying of the volume is held up by a pipe that nobody reads."""
+    pipe = volume / ".takes-writes"
+    os.mkfifo(pipe)
+    with running(volume) as (script, log):
+        with pipe.open("rb") as tried:
+            script.send_signal(signal.SIGTERM)
+            assert len(tried.read()) == 16 * 2**20
+        assert script.wait(5) == 0
+        said(log)
+
+
 def test_the_end_of_the_tool_is_the_end_of_the_script(volume: Path) -> None:
     with running(volume) as (script, log):
         said(log, "started")

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,8 @@ OF_THE_VOLUME = {"VolumeSpaceCritical"}
 FULL_FOR = 480 if os.environ.get("FAULTS") == "full" else 0
 # VolumeSpaceCritical begins below 8 %.
 NEARLY_FULL = 0.05
+# Seconds in which a deleted Prometheus ends; 3 on a quiet machine.
+ENDS_WITHIN = 20
 # Data stores have one pod each, so that to drain their node is another fault.
 EVICTED = "--pod-selector=app.kubernetes.io/name in (prometheus,alertmanager,blackbox-exporter)"
 
@@ -68,9 +71,12 @@ def volume(scene: Scene, away: int) -> Iterator[SmallVolume]:
     if volume.small:
         volume.clear()
         with scene.cordoned(volume.node):
+            start = time.time()
             flags = (f"--namespace={NAMESPACE}", "--grace-period=30", "--wait=false")
             scene.live.kubectl("delete", "pod", volume.pod, *flags)
             eventually("it has no node", lambda: scene.pending(volume.pod), seconds=120)
+            if time.time() - start > ENDS_WITHIN:
+                warnings.warn(f"{volume.pod} ended {time.time() - start:.0f} s after its deletion", stacklevel=1)
             volume.restore()
         eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=90)
 

@@ -67,5 +67,11 @@ def test_recording_rules() -> None:
     assert promtool.complaints(rules, documents.load((Path(__file__).parent / "recording.yml").read_text())) == ""
 
 
+def test_a_prometheus_that_evaluates_too_slowly_tells_of_a_service_that_vanished() -> None:
+    """It misses every second evaluation, as one does that has just started, but no scrape."""
+    case = replace(harness.cases()["ServiceDown"], others=promtool.background(), step="10s", fires_after="20s", more=[])
+    assert promtool.complaints(*harness.promtool_file(case, promtool.rules())) == ""
+
+
 if __name__ == "__main__":
     print(run(sys.argv[1]) or "SUCCESS")
