@@ -17,6 +17,7 @@ from tests.running import eventually
 
 # ServiceDown's own `for`, and the minute from fault to notification that the platform promises.
 PAGED_WITHIN = 15 + 60
+PLATFORM = 'up{job=~"prometheus|alertmanager|cadvisor|kubelet|loki"}'
 KEEPS = ("prometheus", "alertmanager")
 
 
@@ -128,10 +129,14 @@ class Scene:
         spans = (pair for moments in self.samples(replica, since) for pair in pairwise(moments))
         return max(later - sooner for sooner, later in spans if later > since)
 
+    def scraped(self, replica: int) -> bool:
+        """Whether a replica has scraped each of the platform's own targets in the last interval."""
+        return self.live.tried_query(f"timestamp({PLATFORM}) < time() - {self.interval + 1}", replica) == []
+
     def samples(self, replica: int, since: float) -> list[list[float]]:
         """When the platform's own targets were scraped by a replica: a list a target, Unix times."""
         span = int(time.time() - since) + 3 * self.interval
-        found = self.live.query(f'up{{job=~"prometheus|alertmanager|cadvisor|kubelet|loki"}}[{span}s]', replica)
+        found = self.live.query(f"{PLATFORM}[{span}s]", replica)
         return [[float(moment) for moment, _ in series["values"]] for series in found]
 
 

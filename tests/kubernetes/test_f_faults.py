@@ -154,6 +154,8 @@ def test_a_killed_prometheus(scene: Scene, away: int, figure: Figure) -> None:
     if scene.live.cluster.source != "packages":
         pytest.skip("to kill a pod's process needs the nodes of the cluster from packages")
     eventually("both Prometheus are ready", lambda: scene.ready("prometheus"), seconds=60)
+    # Else what it has not scraped since its deletion would count as lost.
+    eventually("it has scraped its targets", lambda: scene.scraped(away), seconds=60)
     scene.stop(KILLED)
     scene.until("pending", KILLED, away)
     scene.heal(DELETED)
