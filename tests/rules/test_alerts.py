@@ -68,8 +68,8 @@ def test_recording_rules() -> None:
 
 
 def test_a_prometheus_that_evaluates_too_slowly_tells_of_a_service_that_vanished() -> None:
-    """It misses every second evaluation, as one does that has just started, but no scrape."""
-    case = replace(harness.cases()["ServiceDown"], others=promtool.background(), step="10s", fires_after="20s", more=[])
+    """It evaluates as seldom as one that starts anew each time, but misses no scrape."""
+    case = replace(harness.cases()["ServiceDown"], others=promtool.background(), step="30s", fires_after="30s", more=[])
     assert promtool.complaints(*harness.promtool_file(case, promtool.rules())) == ""
 
 
