@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.errors import InputError
 from infra.targets.docker import PREFIX
+from operate.progress import loud
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ def docker(*arguments: str) -> str:
     """Output of the docker command. Raises InputError with its last line."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise InputError(f"`docker {' '.join(arguments[:3])}` failed ({last}); see `docker info`.")
+        # Some versions end with their own exit status.
+        last = done.stderr.strip().removesuffix("exit status 1").strip().splitlines()[-1:] or ["no output"]
+        raise InputError(f"`docker {' '.join(arguments[:3])}` failed ({last[0]}); see `docker info`.")
     return done.stdout
 
 
@@ -96,6 +98,15 @@ def purge(stack: str) -> int:
 
 
 def remove_network(stack: str) -> None:
-    """Remove the stack's network where it is left."""
+    """Remove the stack's network where it is left.
+
+    Docker may count an endpoint that no container has any more: the network stays until its next start, and works.
+    """
     for network in docker("network", "ls", "-q", "--filter", f"label={PREFIX}.stack={stack}").split():
-        docker("network", "rm", network)
+        try:
+            docker("network", "rm", network)
+        except InputError:
+            found = json.loads(docker("network", "inspect", network))[0]
+            if found["Containers"]:
+                raise
+            loud(f"network {found['Name']} stays until the Docker daemon starts again: it counts a lost endpoint")

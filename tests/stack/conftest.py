@@ -97,7 +97,8 @@ class Live:
 def live() -> Iterator[Live]:
     """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
     if not KEPT:
-        operate("down", "--purge")
+        gone = operate("down", "--purge")
+        assert gone.returncode == 0, gone.stderr[-3000:]
     done = operate("up")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     yield Live(load(STACK))
