@@ -43,7 +43,7 @@ class Live:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The vector an instant query gives."""
-        answer = requests.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=10).json()
+        answer = requests.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=30).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -56,7 +56,7 @@ class Live:
 
     def notifications(self, **filters: str) -> list[dict[str, Any]]:
         """What the inbox has received."""
-        answer = requests.get(f"{self.inbox}/api/notifications", params=filters, timeout=10).json()
+        answer = requests.get(f"{self.inbox}/api/notifications", params=filters, timeout=30).json()
         items: list[dict[str, Any]] = answer["notifications"] if isinstance(answer, dict) else answer
         return items
 
