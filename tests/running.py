@@ -27,6 +27,11 @@ def operate(stack: str, *arguments: str, path: str | None = None) -> subprocess.
     return done
 
 
+def succeeded(done: subprocess.CompletedProcess[str]) -> None:
+    """Fail with the end of what a command said, where it failed."""
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
 def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:
     """Ask until the answer is truthy; fail with the last answer when the time is over."""
     end = time.monotonic() + seconds

@@ -52,14 +52,13 @@ stop() {
 trap stop TERM INT
 while [ -z "$stopped" ]; do
   waited=''
-  until takes "$START"; do
+  until [ -n "$stopped" ] || takes "$START"; do
     [ -n "$waited" ] || say "has no room for $START MiB; nothing starts until it has: $words"
     waited=yes
     [ -n "$stopped" ] || pause
-    [ -z "$stopped" ] || exit 0
   done
-  [ -z "$waited" ] || say "has room again"
   [ -z "$stopped" ] || exit 0
+  [ -z "$waited" ] || say "has room again"
   "$@" & tool=$!
   # The signal came before the tool had a name.
   [ -z "$stopped" ] || stop

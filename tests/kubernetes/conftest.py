@@ -18,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import ClusterError
 from tests.kubernetes.faults_node import Unscheduled
 from tests.kubernetes.live import STACK, Live, operate
-from tests.running import eventually
+from tests.running import eventually, succeeded
 
 KEPT = bool(os.environ.get("KEEP"))
 PASSWORDS = ("POSTGRES", "REDIS", "RABBITMQ", "GRAFANA_ADMIN", "WEB")
@@ -50,8 +50,7 @@ def _fresh(live: Live) -> None:
 
 
 def _remove(live: Live) -> None:
-    done = operate("down", "--purge", "--unprotect")
-    assert done.returncode == 0, done.stderr[-2000:]
+    succeeded(operate("down", "--purge", "--unprotect"))
     names = live.namespaces()
     eventually(
         "the namespaces are gone",
@@ -67,8 +66,7 @@ def live() -> Iterator[Live]:
     with pytest.MonkeyPatch.context() as environment:
         start = time.monotonic()
         # The live stack on Docker may build them at this moment: whoever comes second waits.
-        done = operate("images")
-        assert done.returncode == 0, done.stderr[-2000:]
+        succeeded(operate("images"))
         start = _spent(seconds, "images", start)
         cluster = _cluster()
         _spent(seconds, "cluster", start)
@@ -82,8 +80,7 @@ def live() -> Iterator[Live]:
         if not KEPT:
             _fresh(running)
         start = time.monotonic()
-        done = operate("up")
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        succeeded(operate("up"))
         _spent(seconds, "up", start)
         yield running
         if KEPT:

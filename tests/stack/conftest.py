@@ -14,6 +14,7 @@ from infra import assembly
 from infra.stack import Stack, load
 from infra.workload import Workload
 from tests import running
+from tests.running import succeeded
 
 STACK = "test"
 KEPT = bool(os.environ.get("KEEP"))
@@ -96,11 +97,11 @@ class Live:
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
+    # Starts a Docker engine where none runs, which `down` does not.
+    succeeded(operate("images"))
     if not KEPT:
-        gone = operate("down", "--purge")
-        assert gone.returncode == 0, gone.stderr[-3000:]
-    done = operate("up")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        succeeded(operate("down", "--purge"))
+    succeeded(operate("up"))
     yield Live(load(STACK))
     if not KEPT:
         operate("down", "--purge")
