@@ -46,10 +46,11 @@ def _fresh(live: Live) -> None:
             f"the cluster of KUBECONFIG has a namespace {NAMESPACE} already, which these tests would remove with its "
             "data; name a cluster without one, or set KEEP=1 to use what is there."
         )
-    _remove(live)
+    remove(live)
 
 
-def _remove(live: Live) -> None:
+def remove(live: Live) -> None:
+    """Remove the stack with its data, and wait until its namespaces are gone."""
     succeeded(operate("down", "--purge", "--unprotect"))
     names = live.namespaces()
     eventually(
@@ -85,7 +86,7 @@ def live() -> Iterator[Live]:
         yield running
         if KEPT:
             return
-        _remove(running)
+        remove(running)
         if cluster.started:
             clusters.remove(cluster, say=speak)
 

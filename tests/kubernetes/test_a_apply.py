@@ -15,7 +15,7 @@ from operate.cluster import MANAGER
 from tests.conftest import Figure
 from tests.kubernetes import written
 from tests.kubernetes.live import STACK, Live, Object, operate
-from tests.running import eventually
+from tests.running import eventually, succeeded
 
 OURS = f"--selector=app.kubernetes.io/part-of={PART_OF}"
 KINDS = ",".join(APIS)
@@ -94,15 +94,14 @@ def test_applied_again_changes_nothing(live: Live, figure: Figure, tmp_path: Pat
         }
 
     before, pods = declared(), running()
-    done = operate("up")
-    assert done.returncode == 0, done.stderr[-2000:]
+    succeeded(operate("up"))
     after = declared()
     assert [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)] == []
     assert running() == pods
     folder = written.rendered(tmp_path, STACK)
     manager = ("--server-side", "--force-conflicts", f"--field-manager={MANAGER}")
     shown = live.run_kubectl("diff", *manager, f"--filename={folder}")
-    assert shown.returncode == 0, shown.stdout[-2000:] + shown.stderr[-2000:]
+    succeeded(shown)
     figure(f"cluster: applied again: {len(before)} objects and {len(pods)} pods as they were; kubectl diff is empty")
 
 

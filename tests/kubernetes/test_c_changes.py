@@ -23,7 +23,7 @@ from tests.kubernetes import written
 from tests.kubernetes.faults_scene import received
 from tests.kubernetes.live import STACK, Live, Object, operate
 from tests.kubernetes.test_b_services import STOPPED
-from tests.running import eventually
+from tests.running import eventually, succeeded
 
 EVALUATED_SECONDS = 60
 EDIT = """
@@ -170,6 +170,5 @@ def test_a_stopped_service_is_told_once(live: Live, figure: Figure) -> None:
 
 def test_up_again_finds_what_must_be_mended(live: Live) -> None:
     """That it is mended, without a restart, test_e_again.py sees: the kubelets take their time."""
-    done = operate("up")
-    assert done.returncode == 0, done.stderr[-2000:]
+    succeeded(operate("up"))
     live.mended_at = time.time()

@@ -5,7 +5,7 @@ import time
 from infra.surroundings import NAMESPACE
 from tests.conftest import Figure
 from tests.kubernetes.live import Live, Object, operate
-from tests.running import eventually
+from tests.running import eventually, succeeded
 
 KEPT = "persistentvolumeclaims,secrets"
 
@@ -40,14 +40,12 @@ def test_data_outlives_the_stack(live: Live, figure: Figure) -> None:
     assert all(series)
     assert lines
     start = time.monotonic()
-    done = operate("down")
-    assert done.returncode == 0, done.stderr[-2000:]
+    succeeded(operate("down"))
     down = time.monotonic() - start
     assert live.get("pods", f"--namespace={NAMESPACE}") == []
     assert kept(live) == objects
     start = time.monotonic()
-    done = operate("up")
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    succeeded(operate("up"))
     up = time.monotonic() - start
     assert kept(live) == objects
     assert recorded(live, at) == series

@@ -19,8 +19,8 @@ import pytest
 from infra import documents, render
 from infra.settings import ROOT, stack_file_values
 from tests.conftest import Figure
-from tests.kubernetes.conftest import PASSWORDS
-from tests.kubernetes.live import Live, operate
+from tests.kubernetes.conftest import PASSWORDS, remove
+from tests.kubernetes.live import Live
 from tests.running import eventually
 
 STACK = "prod"
@@ -79,9 +79,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         "PULUMI_SKIP_UPDATE_CHECK": "1",
     }
     found = Engine(root, environment, settings)
-    assert operate("down", "--purge", "--unprotect").returncode == 0
-    spaces = live.namespaces()
-    eventually("staging is gone", lambda: not live.kubectl("get", "namespace", *spaces, "--ignore-not-found"), 180)
+    remove(live)
     found.output("stack", "select", "--create", STACK)
     return found
 

@@ -97,9 +97,9 @@ class Live:
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
-    # Starts a Docker engine where none runs, which `down` does not.
-    succeeded(operate("images"))
     if not KEPT:
+        # Starts a Docker engine where none runs, which `down` does not.
+        succeeded(operate("images"))
         succeeded(operate("down", "--purge"))
     succeeded(operate("up"))
     yield Live(load(STACK))

@@ -11,7 +11,7 @@ import requests
 from infra import documents, render
 from infra.settings import ROOT
 from operate import compose, containers
-from tests.running import eventually
+from tests.running import eventually, succeeded
 from tests.stack.conftest import STACK, Live, operate
 
 
@@ -45,8 +45,7 @@ def test_versions_and_intervals_of_the_specification(live: Live) -> None:
 
 def test_a_second_up_changes_nothing(live: Live) -> None:
     before = {w.name: live.inspect(w.name)["Id"] for w in live.workloads()}
-    done = operate("up")
-    assert done.returncode == 0
+    succeeded(operate("up"))
     assert {w.name: live.inspect(w.name)["Id"] for w in live.workloads()} == before
 
 
@@ -86,16 +85,15 @@ def test_a_killed_container_comes_back(live: Live, component: str) -> None:
 def test_metrics_and_rows_survive_down_and_up(live: Live) -> None:
     then = time.time()
     assert live.value(f'count(up{{job="prometheus"}} @ {then:.0f})') == 1
-    assert operate("down").returncode == 0
+    succeeded(operate("down"))
     assert containers.of(STACK) == []
-    done = operate("up")
-    assert done.returncode == 0
+    succeeded(operate("up"))
     assert live.value(f'count(up{{job="prometheus"}} @ {then - 30:.0f})') == 1
 
 
 def test_status_shows_every_component_and_address(live: Live) -> None:
     done = operate("status")
-    assert done.returncode == 0
+    succeeded(done)
     for workload in live.workloads():
         assert workload.name in done.stdout
     for address in ("http://localhost:19090", "http://localhost:19093", "http://localhost:18025"):
