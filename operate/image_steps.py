@@ -59,7 +59,7 @@ def make_root(recipe: Recipe, say: Say) -> None:
     """
     folder = ROOT / "images" / recipe.name
     log = _fresh_log(recipe)
-    _need_mmdebstrap(say)
+    need_mmdebstrap(say)
     lines = (folder / "packages").read_text().splitlines()
     packages = [line for line in lines if line and not line.startswith("#")]
     hooks = {
@@ -138,7 +138,8 @@ def _simulator_packages(architecture: str, say: Say) -> Path:
     return tools.build_once(f"simulator-site-{tools.fingerprint([lock], platform)}", install, say)
 
 
-def _need_mmdebstrap(say: Say) -> None:
+def need_mmdebstrap(say: Say) -> None:
+    """Install mmdebstrap where it is missing. Raises BuildError where that cannot be done."""
     if shutil.which("mmdebstrap") is not None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

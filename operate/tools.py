@@ -47,6 +47,16 @@ class GoTool:
 
 
 @dataclass(frozen=True)
+class HostTool(GoTool):
+    """A program that is copied to hosts, for their `architecture`.
+
+    Always built by the pinned toolchain, so that every machine makes the same bytes and their SHA-256 can be pinned.
+    """
+
+    architecture: str
+
+
+@dataclass(frozen=True)
 class DebianTool:
     """A program taken out of a Debian package without installing it; for what has no Go module."""
 
@@ -71,6 +81,12 @@ GO_TOOLS: dict[str, GoTool] = {
         _BUILT["node-exporter"],
         _COMMON,
     ),
+    **{
+        f"node_exporter.linux-{architecture}": HostTool(
+            "node-exporter", "github.com/prometheus/node_exporter", _BUILT["node-exporter"], _COMMON, architecture
+        )
+        for architecture in ("amd64", "arm64")
+    },
     "loki": GoTool(
         "loki",
         "github.com/grafana/loki/v3/cmd/loki",
@@ -230,10 +246,10 @@ def run_logged(
     say(f"built {what}: {time.monotonic() - started:.0f} s")
 
 
-def go_command(minimum: tuple[int, ...], say: Say = speak) -> Path:
-    """A Go toolchain of at least `minimum`: the one on PATH, else a pinned one from the Python package."""
+def go_command(minimum: tuple[int, ...], say: Say = speak, *, pinned: bool = False) -> Path:
+    """A Go toolchain of at least `minimum`: the one on PATH unless `pinned`, else that of the Python package."""
     on_path = shutil.which("go")
-    if on_path is not None:
+    if on_path is not None and not pinned:
         version = subprocess.run(
             [on_path, "env", "GOVERSION"],
             capture_output=True,
@@ -258,7 +274,11 @@ def _install_go(out: Path, log: Path, say: Say) -> None:
 
 def _go_build(name: str, tool: GoTool, out: Path, log: Path, say: Say) -> None:
     flags = "-s -w" + (f" -X {tool.version_symbol}={tool.version}" if tool.version_symbol else "")
-    go = go_command(_minimum_go(tool.module), say)
+    # A processor's own instructions are for its own machine; a host's may be older.
+    target = {}
+    if isinstance(tool, HostTool):
+        target = {"GOOS": "linux", "GOARCH": tool.architecture, "GOAMD64": "v1", "GOARM64": "v8.0", "GOFLAGS": ""}
+    go = go_command(_minimum_go(tool.module), say, pinned=isinstance(tool, HostTool))
     run_logged(
         [str(go), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(out / name), tool.package],
         f"{name} {tool.version}",
@@ -266,7 +286,7 @@ def _go_build(name: str, tool: GoTool, out: Path, log: Path, say: Say) -> None:
         say,
         cwd=ROOT / "images" / tool.module,
         # A toolchain or workspace from outside would escape the pins.
-        env={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
+        env={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", **target},
     )
 
 
