@@ -6,7 +6,7 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status secrets images render test test-unit test-rules test-alerting test-stack test-kubernetes \
+.PHONY: help up down status secrets images node-exporter render test test-unit test-rules test-alerting test-stack test-kubernetes \
   quiet-week storm record-metrics \
   lint format lock bench dashboards-page faults cluster-up cluster-down
 
@@ -30,6 +30,9 @@ secrets: $(VENV) ## create the Secrets of a stack on Kubernetes from the environ
 
 images: $(VENV) ## pull the pinned images, or build what cannot be pulled
 	@$(OPERATE) images
+
+node-exporter: $(VENV) ## build the program that playbooks/node-exporters.yml puts on bare hosts, without a download
+	@$(OPERATE) node-exporter
 
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
@@ -74,11 +77,13 @@ record-metrics: $(VENV) ## record what the exporters of the running stack expose
 dashboards-page: $(VENV) ## the dashboards as one HTML page, without a Grafana; SNAPSHOT=file draws saved answers
 	@$(OPERATE) dashboards-page $(if $(SNAPSHOT),--snapshot $(SNAPSHOT))
 
-lint: $(VENV) ## ruff, mypy, yamllint, and each tool's own checker over its configuration
+lint: $(VENV) ## ruff, mypy, yamllint, ansible-lint, and each tool's own checker over its configuration
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@$(PYTHON) -m mypy infra operate simulator tests
 	@.venv/bin/yamllint --strict .
+	@PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint -q
+	@.venv/bin/ansible-playbook --syntax-check playbooks/*.yml >/dev/null
 	@$(OPERATE) check
 
 format: $(VENV) ## rewrite the Python sources in the house format

@@ -1,7 +1,7 @@
 """The platform: which workloads a stack has."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from infra.components import (
@@ -51,9 +51,28 @@ def workloads(stack: Stack, environ: Mapping[str, str] = os.environ) -> list[Wor
         if store.kind == "rabbitmq"
         for scrape in exporters.rabbitmq_scrapes(name, store)
     ]
+    _check_hosts(stack, kept)
     _check_sizes(stack, ["prometheus", *(workload.name for workload in found)])
     sized = [_sized(stack, workload) for workload in kept]
     return [_sized(stack, prometheus.build(stack, sized, rabbitmq)), *sized]
+
+
+def _check_hosts(stack: Stack, found: Iterable[Workload]) -> None:
+    """A bare host has a team that exists, and a name that no other node exporter has."""
+    inventory = stack.inventory
+    if inventory is None:
+        return
+    taken = {scrape.labels.get("instance") for w in found for scrape in w.scrapes if scrape.job == "node"}
+    for host in inventory.hosts:
+        if host.team not in stack.catalog.teams:
+            raise InputError(
+                f"{inventory.place}: {host.name}: node_exporter_team: unknown team {host.team!r}; known: "
+                f"{', '.join(sorted(stack.catalog.teams))}."
+            )
+        if host.name in taken:
+            raise InputError(
+                f"{inventory.place}: {host.name}: the stack watches a machine of that name itself; rename the host."
+            )
 
 
 def _check_sizes(stack: Stack, known: list[str]) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import bcrypt
 from pydantic.alias_generators import to_camel
@@ -38,6 +39,8 @@ _VARIABLES = {
     "heartbeat-url": "HEARTBEAT_URL",
     "smtp-password": "SMTP_PASSWORD",
     "web-password": "WEB_PASSWORD",
+    # What the playbook gave the bare hosts the hash of.
+    "node-exporter-password": "NODE_EXPORTER_PASSWORD",
 }
 
 
@@ -52,6 +55,7 @@ def known(settings: Settings) -> dict[str, Secret]:
         "slack-webhook-url": (inbox and f"{inbox}/slack", no_inbox),
         "pagerduty-service-key": (inbox and "inbox", no_inbox),
         "heartbeat-url": (settings.heartbeat_url or (inbox and f"{inbox}/heartbeat/watchdog"), no_inbox),
+        "node-exporter-password": (None, "monitoring:inventory is set"),
         "smtp-password": (None if settings.smtp_username else "", "monitoring:smtpUsername is set"),
     }
     return {name: Secret(variable, *otherwise.get(name, ())) for name, variable in _VARIABLES.items()}
@@ -66,11 +70,19 @@ def config_key(name: str) -> str:
 CONFIG_KEYS = {config_key(name) for name in _VARIABLES} - {"heartbeatUrl"}
 
 
-def given(settings: Settings, configured: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The values at hand by name: from the environment, else from the stack's configuration, else the default."""
+def given(
+    settings: Settings,
+    configured: Mapping[str, str],
+    environ: Mapping[str, str] = os.environ,
+    made: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """The values at hand by name: from the environment, else the stack's configuration, else `made`, else the default.
+
+    `made` is what other commands of this project made up and left on this machine.
+    """
     found = {}
     for name, secret in known(settings).items():
-        value = environ.get(secret.env) or configured.get(config_key(name)) or secret.default
+        value = environ.get(secret.env) or configured.get(config_key(name)) or made.get(name) or secret.default
         if value is not None:
             found[name] = value
     return found
@@ -81,7 +93,10 @@ _STORED = (r"[A-Za-z0-9._~!*+,/=@%^-]+", "may hold letters, digits and ._~!*+,/=
 _FORMS = (
     *((f"{store}-password", *_STORED) for store in ("postgres", "redis", "rabbitmq")),
     # bcrypt reads 72 bytes, and an HTTP sign-in ends the user's name at the colon.
-    ("web-password", r"[\x21-\x7e]{8,72}", "is 8 to 72 printable ASCII characters without a blank"),
+    *(
+        (f"{name}-password", r"[\x21-\x7e]{8,72}", "is 8 to 72 printable ASCII characters without a blank")
+        for name in ("web", "node-exporter")
+    ),
 )
 
 

@@ -21,7 +21,7 @@ def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.war
         values = settings.from_config(configured, f"Pulumi.{name}.yaml", credentials.CONFIG_KEYS)
         current = stack.load(name, values, root)
         workloads = assembly.workloads(current)
-        at_hand = credentials.given(values, configured)
+        at_hand = credentials.given(values, configured, made=current.made_secrets)
         in_cluster = values.target == "kubernetes"
         if not (in_cluster and rendering):
             credentials.check(values, workloads, at_hand, name)
@@ -38,7 +38,7 @@ def run(root: Path = settings.ROOT, note: Callable[[str], None] = pulumi.log.war
         kubernetes.deploy(current, workloads, None if rendering else at_hand)
         return
     if not pulumi.runtime.is_dry_run():
-        secretfiles.write(name, values, workloads, root)
+        secretfiles.write(current, workloads)
     docker.deploy(current, workloads)
 
 

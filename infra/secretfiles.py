@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra import credentials
-from infra.settings import ROOT, Settings
+from infra.settings import ROOT
+from infra.stack import Stack
 from infra.workload import SecretFile, Workload
 
 
@@ -19,23 +20,17 @@ def path_of(stack: str, workload: Workload, file: SecretFile, root: Path = ROOT)
     return root / ".secrets" / stack / workload.name / Path(file.path).name
 
 
-def write(
-    stack: str,
-    settings: Settings,
-    workloads: Iterable[Workload],
-    root: Path = ROOT,
-    environ: Mapping[str, str] = os.environ,
-) -> None:
+def write(stack: Stack, workloads: Iterable[Workload], environ: Mapping[str, str] = os.environ) -> None:
     """Write every workload's secret files; an unchanged one is left alone."""
-    base = root / ".secrets" / stack
+    base = stack.root / ".secrets" / stack.name
     base.mkdir(parents=True, exist_ok=True)
     for directory in (base.parent, base):
         directory.chmod(0o700)
-    values = credentials.given(settings, {}, environ)
+    values = credentials.given(stack.settings, {}, environ, stack.made_secrets)
     for workload in workloads:
         for file in workload.secret_files:
             value = values.get(file.secret)
-            path = path_of(stack, workload, file, root)
+            path = path_of(stack.name, workload, file, stack.root)
             path.parent.mkdir(exist_ok=True)
             _write_private(path, file.form.format(_generated(base, file.secret) if value is None else value), workload)
 

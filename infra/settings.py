@@ -107,6 +107,7 @@ class Settings(BaseModel):
     tls_secret: str = Field(pattern=rf"^{_LABEL}$")
     storage_class: str = Field(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$")
     kube_context: str
+    inventory: str
     exchange_namespace: str = Field(pattern=rf"^{_LABEL}$")
     aliases: dict[str, str]
     spread: Literal["required", "preferred"]

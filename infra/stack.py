@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from infra import catalog, images, settings, surroundings
+from infra import catalog, hosts, images, settings, surroundings
 from infra.catalog import Catalog
+from infra.hosts import Inventory
 from infra.images import Images
 from infra.settings import ROOT, Settings
 from infra.surroundings import Surroundings
@@ -26,6 +27,17 @@ class Stack:
     def surroundings(self) -> Surroundings:
         """What differs between one machine and a cluster."""
         return surroundings.of(self.settings)
+
+    @cached_property
+    def inventory(self) -> Inventory | None:
+        """The bare hosts to watch, None where there are none. Raises InputError."""
+        return hosts.load(self.settings.inventory, self.root)
+
+    @property
+    def made_secrets(self) -> dict[str, str]:
+        """Secrets by name that the playbook made up and left on this machine."""
+        password = self.inventory and self.inventory.password()
+        return {"node-exporter-password": password} if password else {}
 
     def config(self, source: str, path: str) -> ConfigFile:
         """configs/<source> as a file at `path` in the workload."""

@@ -110,11 +110,21 @@ class Security:
 
 
 @dataclass(frozen=True)
+class SignIn:
+    """A user, the file with the password, and the file with the CA that the target's certificate is checked against."""
+
+    user: str
+    password_file: str
+    ca_file: str
+
+
+@dataclass(frozen=True)
 class Scrape:
     """One Prometheus job.
 
     `targets` are host:port pairs that hold when the target has no better discovery. `rename` maps the
-    name a target speaks onto the contract's name; it covers the _bucket, _sum and _count of a histogram.
+    name a target speaks onto the contract's name; it covers the _bucket, _sum and _count of a histogram. `sign_in`
+    is for targets outside the platform, which are asked over TLS.
     """
 
     job: str
@@ -124,6 +134,7 @@ class Scrape:
     params: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rename: dict[str, str] = field(default_factory=dict)
     relabel: tuple[dict[str, object], ...] = ()
+    sign_in: SignIn | None = None
 
     @property
     def port(self) -> int:

@@ -5,7 +5,7 @@ import sys
 
 from infra import assembly, checks, credentials, stack
 from infra.errors import InputError
-from operate import bench, checkers, cluster, deploy, engine, images, preflight, quiet_week, record, status
+from operate import bench, checkers, cluster, deploy, engine, hosts, images, preflight, quiet_week, record, status
 from operate.dashboards import picture
 from operate.progress import loud
 
@@ -22,7 +22,8 @@ def up(arguments: argparse.Namespace) -> int:
         cluster.up(current)
         cluster.table(current)
         return 0
-    credentials.check(current.settings, workloads, credentials.given(current.settings, {}), current.name)
+    at_hand = credentials.given(current.settings, {}, made=current.made_secrets)
+    credentials.check(current.settings, workloads, at_hand, current.name)
     checks.verify(workloads)
     engine.ensure()
     preflight.ports_free(current)
@@ -94,6 +95,7 @@ COMMANDS = {
     "status": show,
     "secrets": make_secrets,
     "images": make_images,
+    "node-exporter": hosts.run,
     "check": check,
     "bench": bench.run,
     "quiet-week": quiet_week.run,

@@ -132,7 +132,7 @@ def up(stack: Stack) -> None:
     """Bring the cluster to what the program declares, and wait until it is well."""
     workloads = assembly.workloads(stack)
     by_engine = shutil.which("pulumi") is not None
-    values = credentials.given(stack.settings, {})
+    values = credentials.given(stack.settings, {}, made=stack.made_secrets)
     if not by_engine:
         # The engine knows the stack's configuration, which may hold what the environment does not.
         credentials.check(stack.settings, workloads, values, stack.name)
@@ -180,7 +180,7 @@ def _not_applied_by_hand(here: Cluster) -> None:
 def make_secrets(stack: Stack) -> str:
     """Create or change the Secrets from the environment; returns what was done, without a value."""
     workloads = assembly.workloads(stack)
-    values = credentials.given(stack.settings, {})
+    values = credentials.given(stack.settings, {}, made=stack.made_secrets)
     credentials.check(stack.settings, workloads, values, stack.name)
     here = Cluster(stack)
     items = config.secrets(stack, workloads, values)

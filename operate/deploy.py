@@ -32,7 +32,7 @@ def up(stack: Stack) -> None:
             pulumi(stack, "up", "--yes", "--skip-preview")
     else:
         print("deploying with Docker Compose from the render: no pulumi on the PATH", flush=True)
-        secretfiles.write(stack.name, stack.settings, assembly.workloads(stack), stack.root)
+        secretfiles.write(stack, assembly.workloads(stack))
         with step("docker compose up"):
             _compose(stack, "up", "--detach", "--remove-orphans", "--quiet-pull")
 

@@ -10,6 +10,7 @@ from infra.workload import (
     GIB,
     MIB,
     NODES,
+    OUTSIDE,
     Call,
     ConfigFile,
     Port,
@@ -66,6 +67,7 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
         secret_files=(
             *scraping.web_secrets(stack),
             *((SecretFile(scraping.WEB_PASSWORD, "web-password"),) if settings.web_user else ()),
+            *((SecretFile(scraping.HOSTS_PASSWORD, "node-exporter-password"),) if stack.inventory else ()),
         ),
     )
     workloads = [own, *others]
@@ -87,13 +89,14 @@ def _calls(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) 
         for port in sorted({scrape.port for scrape in workload.scrapes if scrape.path != "/probe"})
     ]
     elsewhere = [Call(scrape.targets[0].rpartition(":")[0], scrape.port) for scrape in more]
+    hosts = [Call(OUTSIDE, scrape.port) for scrape in scraping.of_hosts(stack)]
     services = [Call(service.name, service.port) for service in stack.catalog.services]
     others = (Call("blackbox-exporter", 9115), Call("alertmanager", 9093), *stack.surroundings.own_calls(workloads))
-    return tuple(dict.fromkeys([*scraped, *elsewhere, *services, *others]))
+    return tuple(dict.fromkeys([*scraped, *hosts, *elsewhere, *services, *others]))
 
 
 def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]) -> tuple[ConfigFile, ...]:
-    """prometheus.yml and the rule files."""
+    """prometheus.yml, the rule files, and the hosts' CA."""
     config = {
         "global": {
             "scrape_interval": f"{stack.settings.scrape_interval_seconds}s",
@@ -107,6 +110,7 @@ def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]
     }
     return (
         ConfigFile("/etc/prometheus/prometheus.yml", documents.dump(config)),
+        *((ConfigFile(scraping.HOSTS_CA, stack.inventory.ca),) if stack.inventory else ()),
         *(
             ConfigFile(f"/etc/prometheus/rules/{name}", documents.dump(document, width=200))
             for name, document in rules.deployed(stack, workloads).items()

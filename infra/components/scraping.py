@@ -6,12 +6,14 @@ from typing import Any
 from infra import surroundings
 from infra.catalog import Service
 from infra.stack import Stack
-from infra.workload import Scrape, SecretFile, Workload
+from infra.workload import Scrape, SecretFile, SignIn, Workload
 
 # Beside the configuration: below /run/secrets a cluster mounts its own token.
 WEB_SECRETS = "/etc/web"
 WEB_PASSWORD = f"{WEB_SECRETS}/password"
 WEB_CONFIG = f"{WEB_SECRETS}/web.yml"
+HOSTS_PASSWORD = f"{WEB_SECRETS}/hosts-password"
+HOSTS_CA = "/etc/prometheus/hosts-ca.crt"
 
 # The prober is asked about the target; the series carry the target's address.
 THROUGH_BLACKBOX: tuple[dict[str, object], ...] = (
@@ -56,8 +58,31 @@ def of_certificate(address: str) -> Scrape:
     )
 
 
+def of_hosts(stack: Stack) -> list[Scrape]:
+    """The node exporters of the bare hosts: one job, whose series are like those of every other node exporter."""
+    found = stack.inventory
+    if found is None:
+        return []
+    sign_in = SignIn(found.user, HOSTS_PASSWORD, HOSTS_CA)
+    return [
+        Scrape(
+            job="hosts",
+            targets=(host.target,),
+            labels={
+                "job": "node",
+                "instance": host.name,
+                "service": stack.catalog.host_service(host.name),
+                "team": host.team,
+                "group": ",".join(host.groups),
+            },
+            sign_in=sign_in,
+        )
+        for host in found.hosts
+    ]
+
+
 def scrape_configs(stack: Stack, workloads: Sequence[Workload], more: Iterable[Scrape]) -> list[dict[str, Any]]:
-    """Prometheus' scrape_configs: workloads, then `more`, then services, then the probes, then the surroundings'.
+    """Prometheus' scrape_configs: workloads, bare hosts, `more`, services, the probes, then the surroundings'.
 
     Scrapes of one job name become one entry with several target groups.
     """
@@ -67,7 +92,7 @@ def scrape_configs(stack: Stack, workloads: Sequence[Workload], more: Iterable[S
         for workload in workloads
         for scrape in workload.scrapes
     ]
-    found += [(_entry(stack, scrape), surroundings.fixed(scrape)) for scrape in more]
+    found += [(_entry(stack, scrape), surroundings.fixed(scrape)) for scrape in (*of_hosts(stack), *more)]
     for service in services:
         scrape = of_service(stack, service)
         found.append((_entry(stack, scrape), around.of_service(service, scrape)))
@@ -92,6 +117,10 @@ def _entry(stack: Stack, scrape: Scrape, asks_for_password: bool = False) -> dic
     entry: dict[str, Any] = {"job_name": scrape.job, "metrics_path": scrape.path}
     if scrape.params:
         entry["params"] = {key: list(values) for key, values in scrape.params.items()}
+    if scrape.sign_in:
+        entry["scheme"] = "https"
+        entry["basic_auth"] = {"username": scrape.sign_in.user, "password_file": scrape.sign_in.password_file}
+        entry["tls_config"] = {"ca_file": scrape.sign_in.ca_file, "min_version": "TLS12"}
     if asks_for_password:
         entry["basic_auth"] = web_credentials(stack)
     if scrape.rename:

@@ -16,7 +16,7 @@ requirements: [enabled by callbacks_enabled in ansible.cfg]
 """
 
 # In the order they are told: what a person has to act on comes last, where the eye is.
-OUTCOMES = ("unchanged", "installed", "upgraded", "changed", "removed", "not tried", "unreachable", "failed")
+OUTCOMES = ("unchanged", "installed", "upgraded", "changed", "removed", "not done", "unreachable", "failed")
 
 
 class CallbackModule(CallbackBase):
@@ -40,7 +40,7 @@ class CallbackModule(CallbackBase):
         manager = play.get_variable_manager()
         self._check = bool(getattr(play, "check_mode", False))
         pattern = play.hosts
-        inventory = manager._inventory  # noqa: SLF001 - no other way from a callback
+        inventory = manager._inventory
         for host in inventory.get_hosts(pattern):
             if host.get_name() not in self._asked:
                 self._asked.append(host.get_name())
@@ -59,7 +59,9 @@ class CallbackModule(CallbackBase):
         data = result.result
         reason = str(data.get("msg") or "failed")
         if data.get("results"):
-            reason = next((str(item["msg"]) for item in data["results"] if item.get("failed") and "msg" in item), reason)
+            reason = next(
+                (str(item["msg"]) for item in data["results"] if item.get("failed") and "msg" in item), reason
+            )
         self._reasons[result.host.get_name()] = " ".join(reason.split())
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -80,7 +82,7 @@ class CallbackModule(CallbackBase):
         counts = ", ".join(f"{len(outcomes[each])} {each}" for each in OUTCOMES if outcomes[each])
         self._display.display(f"\nnode exporters on {len(self._asked)} hosts: {counts}{would}")
         for each in OUTCOMES:
-            bad = each in ("unreachable", "failed", "not tried")
+            bad = each in ("unreachable", "failed", "not done")
             lines = outcomes[each] if bad else [", ".join(outcomes[each])] if outcomes[each] else []
             for line in lines:
                 self._display.display(f"  {each:11} {line}", color="red" if bad else None)
@@ -92,13 +94,12 @@ class CallbackModule(CallbackBase):
             return "unreachable", f": {self._reasons[name]}"
         if counted["failures"]:
             return "failed", f": {self._reasons.get(name, 'failed')}"
-        if not any(counted.values()):
-            return "not tried", ": the run ended before it came to this host"
+        changed = bool(counted["changed"])
         if facts.get("__node_exporter_removed"):
-            return ("removed" if counted["changed"] else "unchanged"), ""
-        was, now = facts.get("__node_exporter_was", ""), facts.get("__node_exporter_is", "")
-        if not was:
-            return "installed", ""
-        if was != now:
+            return ("removed" if changed else "unchanged"), ""
+        if "__node_exporter_is" not in facts:
+            return "not done", ": the run ended before it was through with this host"
+        was, now = facts["__node_exporter_was"], facts["__node_exporter_is"]
+        if was not in ("", now):
             return "upgraded", f" ({was} to {now})"
-        return ("changed" if counted["changed"] else "unchanged"), ""
+        return ("installed" if not was else "changed" if changed else "unchanged"), ""

@@ -310,13 +310,13 @@ def test_command_line_says_it_in_one_line_and_exits_with_2() -> None:
 def test_secret_files_are_private_and_kept(project: Path) -> None:
     stack = load("dev", root=project)
     workloads = assembly.workloads(stack, {})
-    secretfiles.write("dev", stack.settings, workloads, project, {})
+    secretfiles.write(stack, workloads, {})
     files = [path for path in (project / ".secrets").rglob("*") if path.is_file()]
     assert len(files) > 10
     before = {path: (path.read_text(), path.stat().st_mtime_ns, oct(path.stat().st_mode & 0o777)) for path in files}
     if os.geteuid() == 0:
         assert {mode for _, _, mode in before.values()} == {"0o600"}
-    secretfiles.write("dev", stack.settings, workloads, project, {})
+    secretfiles.write(stack, workloads, {})
     assert {p: (p.read_text(), p.stat().st_mtime_ns, oct(p.stat().st_mode & 0o777)) for p in files} == before
     exporter = json.loads((project / ".secrets/dev/redis-exporter/redis-passwords.json").read_text())
     assert list(exporter) == ["redis://redis:6379"]

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _built(subject: str, issuer: x509.Name | None, key: Any, days: int) -> x509.CertificateBuilder:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject[:64])])
     return (
         x509.CertificateBuilder()
@@ -198,7 +198,7 @@ def _kept(key_file: Path, ca_file: Path) -> Authority:
     key = serialization.load_pem_private_key(_read(key_file, "node_exporter_secrets"), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise AnsibleActionFail(f"{key_file} is not the key of {ca_file}; bring back the one that belongs to it.")
-    if certificate.not_valid_after_utc - datetime.now(timezone.utc) < RENEWED_BEFORE:
+    if certificate.not_valid_after_utc - datetime.now(UTC) < RENEWED_BEFORE:
         raise AnsibleActionFail(
             f"the CA {ca_file} ends on {certificate.not_valid_after_utc:%Y-%m-%d}; move it and {key_file.name} away to "
             "have a new one made, then deploy the stack, which checks the hosts by it."
@@ -226,7 +226,7 @@ def _issued(authority: Authority, name: str, address: str, current: str) -> tupl
         return "", kept
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
-    rest = (issuer.not_valid_after_utc - datetime.now(timezone.utc)).days
+    rest = (issuer.not_valid_after_utc - datetime.now(UTC)).days
     certificate = (
         _built(name, issuer.subject, key, min(HOST_DAYS, rest))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -252,15 +252,23 @@ def _will_do(certificate: x509.Certificate, authority: Authority, name: str, add
     except (InvalidSignature, ValueError, TypeError):
         return False
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    ends_in = certificate.not_valid_after_utc - datetime.now(timezone.utc)
+    ends_in = certificate.not_valid_after_utc - datetime.now(UTC)
     return list(names) == _names(name, address) and ends_in > RENEWED_BEFORE
 
 
 def _names(name: str, address: str) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(address))]
-    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) and not re.fullmatch(r"[\d.]+", name):
-        names.append(x509.DNSName(name))
+    """What the certificate is for: where Prometheus asks, and the host's name in the inventory where it is one."""
+    names = [_named(address)]
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) and _named(name) not in names:
+        names.append(_named(name))
     return names
+
+
+def _named(place: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(place))
+    except ValueError:
+        return x509.DNSName(place)
 
 
 def _given(certificate: str, key: str, address: str) -> tuple[str, x509.Certificate]:
@@ -276,13 +284,13 @@ def _given(certificate: str, key: str, address: str) -> tuple[str, x509.Certific
         ) from None
     if loaded.public_key() != leaf.public_key():
         raise AnsibleActionFail(f"{key} is not the key of {certificate}; give the one that belongs to it.")
-    if leaf.not_valid_after_utc < datetime.now(timezone.utc):
+    if leaf.not_valid_after_utc < datetime.now(UTC):
         raise AnsibleActionFail(f"{certificate} ended on {leaf.not_valid_after_utc:%Y-%m-%d}; give a current one.")
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    if ipaddress.ip_address(address) not in names.get_values_for_type(x509.IPAddress):
+    if _named(address) not in list(names):
         raise AnsibleActionFail(
             f"{certificate} is not for {address}, the address that Prometheus asks; give one that names it."
         )

@@ -14,6 +14,7 @@ options:
   unit: {description: Name of the exporter's unit., type: str, required: true}
   paths: {description: Folders whose free space matters; those that are missing count as their parents., type: list,
           elements: str, required: true}
+  shown: {description: Folder of the exporter's certificate and web configuration., type: str, default: ""}
 author: MyCrypto platform team
 """
 
@@ -27,12 +28,14 @@ time: {description: Unix time of the host., type: float, returned: always}
 free: {description: Bytes free by path., type: dict, returned: always}
 listener: {description: Who else listens on the port; empty when nobody does., type: str, returned: always}
 bindable: {description: Why the address cannot be listened on; empty when it can., type: str, returned: always}
+shown: {description: The certificate without its key, and the web configuration., type: dict, returned: always}
 service: {description: The unit's state., type: dict, returned: always}
 """
 
 import errno
 import glob
 import os
+import re
 import socket
 import time
 
@@ -79,11 +82,11 @@ def listener(port, own_pid):
     if not inodes:
         return ""
     for pid, name in holders(inodes):
-        return "" if pid == own_pid else "{0} (process {1})".format(name, pid)
+        return "" if pid == own_pid else f"{name} (process {pid})"
     return "a process that cannot be seen"
 
 
-def unbindable(address, port, own_pid):
+def unbindable(address, port):
     """Why nobody could listen there."""
     try:
         family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][0]
@@ -98,6 +101,19 @@ def unbindable(address, port, own_pid):
         if error.errno != errno.EADDRINUSE:
             return os.strerror(error.errno)
     return ""
+
+
+def shown(folder):
+    """What the exporter shows whoever connects, and whom it lets in. The key stays where it is."""
+    found = {}
+    for name in ("tls.pem", "web.yml"):
+        try:
+            with open(os.path.join(folder, name)) as stream:
+                found[name] = stream.read()
+        except OSError:
+            found[name] = ""
+    certificates = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", found["tls.pem"], re.DOTALL)
+    return {"certificate": "".join(certificates), "web": found["web.yml"]}
 
 
 def service(module, unit):
@@ -116,8 +132,8 @@ def service(module, unit):
     }
     if state["pid"]:
         try:
-            state["program"] = os.readlink("/proc/{0}/exe".format(state["pid"]))
-            with open("/proc/{0}/environ".format(state["pid"])) as stream:
+            state["program"] = os.readlink("/proc/{}/exe".format(state["pid"]))
+            with open("/proc/{}/environ".format(state["pid"])) as stream:
                 environment = dict(item.partition("=")[::2] for item in stream.read().split("\0"))
             state["revision"] = environment.get("NODE_EXPORTER_REVISION", "")
         except OSError:
@@ -133,6 +149,7 @@ def main():
             "port": {"type": "int", "required": True},
             "unit": {"type": "str", "required": True},
             "paths": {"type": "list", "elements": "str", "required": True},
+            "shown": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -143,7 +160,8 @@ def main():
         time=time.time(),
         free={path: free_bytes(path) for path in options["paths"]},
         listener=listener(options["port"], state["pid"]),
-        bindable=unbindable(options["address"], options["port"], state["pid"]),
+        bindable=unbindable(options["address"], options["port"]),
+        shown=shown(options["shown"]),
         service=state,
     )
 
