@@ -95,5 +95,6 @@ lock: $(VENV) ## pin every dependency anew, with hashes
 	@.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 simulator/requirements.in --output-file simulator/requirements.txt
 
-bench: $(VENV) ## start-up times, memory and idle load of the stack, and the speed of its dashboards, as figures
+bench: $(VENV) ## as figures: the stack's start, memory and idle load, its dashboards' speed, the playbook on 50 hosts (root)
 	@$(OPERATE) bench
+	@$(PYTHON) -m tests.hosts bench

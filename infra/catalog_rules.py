@@ -24,6 +24,7 @@ OPTIONAL = {
     "pg_up": "its exporter always reports it; without the exporter DependencyDown speaks",
     "redis_up": "its exporter always reports it; without the exporter DependencyDown speaks",
     "pg_replication_slots_active": "a replica has no slots",
+    "node_exporter_certificate_not_after_timestamp_seconds": "only bare hosts have it, from the playbook",
 }
 
 # Facts that are there only while somebody set the flag they stand for.

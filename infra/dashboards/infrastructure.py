@@ -135,10 +135,17 @@ def _hosts(source: Source) -> Panel:
             Column("Network faults", faults, PER_SECOND),
             Column("Open files", of(f"instance:node_filefd_used:ratio{{{OF_HOST}}}"), RATIO),
             Column("Running for", of(f"time() - node_boot_time_seconds{{{OF_HOST}}}"), SECONDS),
+            Column(
+                "Certificate ends in",
+                f"min by (instance) (instance:host_certificate_remaining:days{{{OF_HOST}}})",
+                DAYS,
+                source.limits("HostCertificateExpiring", below=True),
+            ),
         ],
         sort="CPU",
         links=[links.from_row("Only this host", "infrastructure", host="Instance")],
-        what="Use, saturation and errors of every host, over 5 minutes; open files as a share of the kernel's limit.",
+        what="Use, saturation and errors of every host, over 5 minutes; open files as a share of the kernel's limit; "
+        "the certificate is the exporter's on a bare host.",
         wrong="One host stands out: move work away from it. All do: there is too little capacity.",
         height=6,
     )

@@ -14,7 +14,9 @@ from infra import assembly
 from infra.stack import Stack, load
 from infra.workload import Workload
 from tests import running
+from tests.hosts.fleet import Fleet
 from tests.running import succeeded
+from tests.stack import hosts
 
 STACK = "test"
 KEPT = bool(os.environ.get("KEEP"))
@@ -28,8 +30,9 @@ def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Live:
     """The running stack, asked over its published ports."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, fleet: Fleet) -> None:
         self.stack = stack
+        self.fleet = fleet
         self.broke_at: float | None = None  # Unix time at which test_b_faults.py broke everything
         settings = stack.settings
         self.prometheus = f"http://127.0.0.1:{settings.prometheus_port}"
@@ -96,15 +99,16 @@ class Live:
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """The stack, up. KEEP=1 leaves it running afterwards, for the next run or for a look at it."""
+    """The stack, up, and its hosts. KEEP=1 leaves them running afterwards, for the next run or for a look at them."""
     if not KEPT:
         # Starts a Docker engine where none runs, which `down` does not.
         succeeded(operate("images"))
         succeeded(operate("down", "--purge"))
-    succeeded(operate("up"))
-    yield Live(load(STACK))
-    if not KEPT:
-        operate("down", "--purge")
+    with hosts.fleet(KEPT) as fleet:
+        succeeded(operate("up"))
+        yield Live(load(STACK), fleet)
+        if not KEPT:
+            operate("down", "--purge")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Ten things break at once, with Slack among them: each is told to the right people, once.
+"""A dozen things break at once, with Slack among them: each is told to the right people, once.
 
 That healing them resolves each is test_e_healed.py's: what lies in between takes about as long as alerts
 take to end.
@@ -21,19 +21,25 @@ from infra.dashboards.kit.limits import CRITICAL
 from operate import containers
 from tests.conftest import Figure
 from tests.running import eventually
-from tests.stack import asking
+from tests.stack import asking, hosts
 from tests.stack.conftest import STACK, Live
 
 
 @dataclass(frozen=True)
 class Break:
-    """What breaks, and the alert that must say so. `stop` names a container to stop instead of a fault."""
+    """What breaks, and the alert that must say so.
+
+    `stop` names a container to stop instead of a fault; `host` a bare host, on which `script` runs, and `mend` later.
+    """
 
     alert: str
     service: str
     team: str
     fault: tuple[str, str] | None = None
     stop: str = ""
+    host: str = ""
+    script: str = ""
+    mend: str = ""
     pages: bool = True
     # Healed as soon as it has paged: the alert outlasts the fault by minutes.
     lasts: bool = False
@@ -49,6 +55,19 @@ BREAKS = (
     Break("LedgerDifference", "wallet-service", "finance", ("wallet-service", "ledger_difference"), lasts=True),
     Break("SuspiciousLoginAttempts", "auth-service", "security", ("auth-service", "login_attack"), lasts=True),
     Break("RedisMemoryCritical", "redis", "database", ("infrastructure", "redis_memory")),
+    Break(
+        *("ExporterDown", "host", "trading"),
+        host=hosts.SILENT,
+        script="systemctl stop node_exporter",
+        mend="systemctl start node_exporter",
+        pages=False,
+    ),
+    Break(
+        *("DiskSpaceCritical", "host", "database"),
+        host=hosts.FULL,
+        script=f"dd if=/dev/zero of={hosts.DATA}/full bs=1M 2>/dev/null; true",
+        mend=f"rm {hosts.DATA}/full",
+    ),
     Break("ConfigReloadFailed", "prometheus", "platform", pages=False),
     Break("NotificationsFailing", "alertmanager", "platform"),
 )
@@ -96,7 +115,13 @@ def broken(live: Live) -> Iterator[float]:
     live.inject("infrastructure", "replication_lag")
     stopped = [each.stop for each in BREAKS if each.stop]
     live.docker("stop", "--time=5", *(live.container(name) for name in stopped))
+    for each in BREAKS:
+        if each.host:
+            live.fleet.on(each.host, each.script)
     yield start
+    for each in BREAKS:
+        if each.host:
+            live.fleet.on(each.host, each.mend)
     live.docker("start", *(live.container(name) for name in stopped))
     live.heal()
     behave(live, "ok")
@@ -108,12 +133,13 @@ def broken(live: Live) -> Iterator[float]:
 def told(live: Live, each: Break, since: float, channel: str, status: str = "firing") -> list[dict[str, Any]]:
     """The notifications of a channel about one of the breaks."""
     found = live.notifications(channel=channel, alertname=each.alert, status=status, since=str(since))
-    return [n for n in found if any(a["service"] == each.service for a in n["alerts"])]
+    return [n for n in found if any((a["service"], a["team"]) == (each.service, each.team) for a in n["alerts"])]
 
 
 def firing(live: Live, each: Break) -> list[dict[str, str]]:
     """Labels of the alert's firing instances of the service."""
     selector = f'alertname="{each.alert}",service="{each.service}",alertstate="firing"'
+    selector += f',instance="{each.host}"' if each.host else ""
     return [series["metric"] for series in live.query(f"ALERTS{{{selector}}}")]
 
 
@@ -149,7 +175,8 @@ def test_what_depends_on_the_broken_is_not_told(live: Live, broken: float) -> No
     assert "auth-service, blockchain-gateway, kyc-service" in page["title"] + page["text"]
     pages = live.notifications(channel="pagerduty", since=str(broken))
     # The machine under the stack may have a full disk of its own.
-    names = {a["alertname"] for page in pages for a in page["alerts"] if a["service"] != "host"}
+    own = ("host", "platform")
+    names = {a["alertname"] for page in pages for a in page["alerts"] if (a["service"], a["team"]) != own}
     assert names == {each.alert for each in BREAKS if each.pages}
 
 
@@ -158,6 +185,20 @@ def test_one_page_each(live: Live, broken: float) -> None:
         if each.pages:
             pages = told(live, each, broken, "pagerduty")
             assert len({page["raw"]["dedup_key"] for page in pages}) == 1, each.alert
+
+
+def test_each_bare_host_is_told_for_its_own_fault_and_nothing_else(live: Live, broken: float) -> None:
+    """Team by team: each has one host here, and other alerts of its own besides."""
+    for name, alerts in ((hosts.SILENT, {"ExporterDown"}), (hosts.FULL, {"DiskSpaceCritical"}), (hosts.LEAVING, set())):
+        firing = live.query(f'ALERTS{{instance="{name}",alertstate="firing"}}')
+        # Silenced by the critical one.
+        assert {s["metric"]["alertname"] for s in firing} - {"DiskSpaceWarning"} == alerts, name
+    teams = {host.team for host in live.stack.inventory.hosts} if live.stack.inventory else set()
+    sent = live.notifications(since=str(broken), status="firing")
+    told = {
+        (a["alertname"], a["team"]) for n in sent for a in n["alerts"] if a["service"] == "host" and a["team"] in teams
+    }
+    assert told == {("ExporterDown", "trading"), ("DiskSpaceCritical", "database")}
 
 
 @pytest.mark.usefixtures("broken")

@@ -12,6 +12,7 @@ from infra import documents, render
 from infra.settings import ROOT
 from operate import compose, containers
 from tests.running import eventually, succeeded
+from tests.stack import hosts
 from tests.stack.conftest import STACK, Live, operate
 
 
@@ -80,6 +81,39 @@ def test_a_killed_container_comes_back(live: Live, component: str) -> None:
 
     eventually(f"{component} is back", back, seconds=60)
     eventually("every target is up again", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
+
+
+def test_bare_hosts_are_watched_over_tls_with_the_password(live: Live) -> None:
+    inventory = live.stack.inventory
+    assert inventory is not None
+    said = {s["metric"]["instance"]: s["metric"] for s in live.query('up{job="node",group!=""} == 1')}
+    assert {name: (labels["group"], labels["team"]) for name, labels in said.items()} == {
+        "match-1": ("matching_engines", "trading"),
+        "db-1": ("databases", "database"),
+        "wallet-1": ("wallet_hosts", "finance"),
+    }
+    targets = requests.get(f"{live.prometheus}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
+    urls = {t["labels"]["instance"]: t["scrapeUrl"] for t in targets if t["scrapePool"] == "hosts"}
+    for host in inventory.hosts:
+        assert urls[host.name] == f"https://{host.target}/metrics"
+        password = (inventory.user, inventory.password() or "")
+        for auth, status in ((password, 200), (None, 401), ((inventory.user, "wrong"), 401)):
+            answer = requests.get(urls[host.name], auth=auth, verify=str(inventory.ca_file), timeout=5)
+            assert answer.status_code == status
+        assert requests.get(f"http://{host.target}/metrics", auth=password, timeout=5).status_code == 400
+    assert live.query("node_exporter_playbook_last_run_timestamp_seconds > time() - 7200")
+
+
+def test_a_host_that_leaves_the_inventory_is_watched_no_more(live: Live) -> None:
+    live.fleet.write_inventory([name for name in live.fleet.hosts if name != hosts.LEAVING])
+    succeeded(operate("up"))
+
+    def asked() -> set[str]:
+        # What the last Prometheus scraped is remembered for five minutes.
+        return {s["metric"]["instance"] for s in live.query('timestamp(up{job="node",group!=""}) > time() - 25')}
+
+    eventually("the others are asked, and it no more", lambda: asked() == set(live.fleet.hosts) - {hosts.LEAVING})
+    assert live.query(f'ALERTS{{instance="{hosts.LEAVING}"}}') == []
 
 
 def test_metrics_and_rows_survive_down_and_up(live: Live) -> None:

@@ -32,8 +32,9 @@ def boards() -> list[Dashboard]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """configs/ and the Pulumi files, copied."""
+    """configs/, playbooks/ and the Pulumi files, copied."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copytree(ROOT / "playbooks", tmp_path / "playbooks", ignore=shutil.ignore_patterns("files", "__pycache__"))
     for path in ROOT.glob("Pulumi*.yaml"):
         shutil.copy(path, tmp_path)
     return tmp_path

@@ -1,0 +1,81 @@
+"""Bare hosts beside the live stack: exporters put there by the playbook, watched by the stack's Prometheus."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from operate import hosts, tools
+from tests.hosts.fleet import SUBNET, Fleet, Host
+from tests.running import succeeded
+
+# The stack's inventory, as Pulumi.test.yaml names it, is this fleet's.
+NAME = "stack"
+SILENT, FULL, LEAVING = "match-1", "db-1", "wallet-1"
+DATA = "/srv/data"
+DISK_BYTES = 64 * 1024 * 1024
+
+
+def _host(name: str, number: int, group: str, release: str, team: str, *docker: str) -> Host:
+    # Prometheus' packets come from the network's gateway: Docker translates them between its networks.
+    limited = {"node_exporter_allowed_from": [f"{SUBNET}.1"], "node_exporter_team": team}
+    return Host(name, number, group, release, limited, docker)
+
+
+@contextmanager
+def fleet(kept: bool) -> Iterator[Fleet]:
+    """Three hosts, one with a disk of its own; `kept` ones of an earlier run are taken as they are."""
+    folder = Fleet(NAME, []).folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _disk(folder / "disk.img") as device, _reached_by_containers():
+        made = Fleet(
+            NAME,
+            (
+                _host(SILENT, 31, "matching_engines", "bookworm", "trading"),
+                _host(FULL, 32, "databases", "trixie", "database", f"--device={device}"),
+                _host(LEAVING, 33, "wallet_hosts", "bullseye", "finance"),
+            ),
+        )
+        try:
+            if not (kept and made.runs()):
+                made.start()
+                shutil.rmtree(made.secrets, ignore_errors=True)
+                made.on(FULL, f"mkdir -p {DATA} && mount {device} {DATA}")
+                hosts.build(tools.speak, ("amd64",))
+                succeeded(made.play("node-exporters", "-e", "batch=3"))
+            yield made
+        finally:
+            if not kept:
+                made.stop()
+
+
+@contextmanager
+def _disk(image: Path) -> Iterator[str]:
+    """A block device with an empty file system, which this machine itself does not mount."""
+    before = subprocess.run(["losetup", "-j", image], capture_output=True, text=True, check=True).stdout
+    if before:
+        yield before.partition(":")[0]
+        return
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    found = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True).stdout
+    try:
+        yield found.strip()
+    finally:
+        subprocess.run(["losetup", "--detach", found.strip()], check=False)
+
+
+@contextmanager
+def _reached_by_containers() -> Iterator[None]:
+    """Docker keeps its networks apart; hosts in a data centre are not."""
+    rules = [(side, f"{SUBNET}.0/24", "-j", "ACCEPT") for side in ("-s", "-d")]
+    for rule in rules:
+        if subprocess.run(["iptables", "-C", "DOCKER-USER", *rule], capture_output=True, check=False).returncode:
+            subprocess.run(["iptables", "-I", "DOCKER-USER", *rule], check=True)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-D", "DOCKER-USER", *rule], capture_output=True, check=False)
