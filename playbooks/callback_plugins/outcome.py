@@ -41,7 +41,8 @@ class CallbackModule(CallbackBase):
         self._check = bool(getattr(play, "check_mode", False))
         pattern = play.hosts
         inventory = manager._inventory
-        for host in inventory.get_hosts(pattern):
+        # Without the restriction to the batch that comes now; --limit holds.
+        for host in inventory.get_hosts(pattern, ignore_restrictions=True):
             if host.get_name() not in self._asked:
                 self._asked.append(host.get_name())
 
@@ -56,19 +57,13 @@ class CallbackModule(CallbackBase):
         """The last failure is the one that ended it: an earlier one was rescued."""
         if ignore_errors:
             return
-        data = result.result
-        reason = str(data.get("msg") or "failed")
-        if data.get("results"):
-            reason = next(
-                (str(item["msg"]) for item in data["results"] if item.get("failed") and "msg" in item), reason
-            )
-        self._reasons[result.host.get_name()] = " ".join(reason.split())
+        self._reasons[result.host.get_name()] = _reason(result.result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """No SSH, no Python, no sudo."""
         name = result.host.get_name()
         self._unreachable.add(name)
-        self._reasons[name] = " ".join(str(result.result.get("msg") or "unreachable").split())
+        self._reasons[name] = _reason(result.result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the outcomes."""
@@ -103,3 +98,10 @@ class CallbackModule(CallbackBase):
         if was not in ("", now):
             return "upgraded", f" ({was} to {now})"
         return ("installed" if not was else "changed" if changed else "unchanged"), ""
+
+
+def _reason(data: dict[str, Any]) -> str:
+    """What a task says of its failure; of a loop, what the first item says that failed."""
+    failed = [item for item in data.get("results") or [] if item.get("failed") or item.get("unreachable")]
+    said = next((item["msg"] for item in failed if item.get("msg")), data.get("msg"))
+    return " ".join(str(said or "failed").split())

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from infra import documents
 from infra.settings import ROOT
 from operate import engine, tools
 from operate.tools import Say
 from tests.hosts import images
+
+T = TypeVar("T")
 
 NETWORK = "monitoring-test-hosts"
 SUBNET = "10.89.64"
@@ -29,6 +30,7 @@ AS_A_HOST = (
     *("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
     *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"),
 )
+SYSTEMD = ("/sbin/init",)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Host:
     release: str = "bookworm"
     variables: dict[str, Any] = field(default_factory=dict)
     docker: tuple[str, ...] = ()
+    init: tuple[str, ...] = SYSTEMD
 
     @property
     def address(self) -> str:
@@ -67,30 +70,51 @@ class Fleet:
         """Make the hosts anew and write the inventory; all of them answer over SSH then."""
         engine.ensure()
         images.ensure(self.say, tuple({host.release for host in self.hosts.values()}))
-        self.stop()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (self.folder / "key").exists():
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "key"))
-        # Another fleet may have made it a moment ago.
-        subprocess.run(
-            ["docker", "network", "create", f"--subnet={SUBNET}.0/24", NETWORK], capture_output=True, check=False
-        )
         self.write_inventory(self.hosts)
-        each(self.hosts.values(), self._start)
-        each(self.hosts.values(), self._authorize)
-        known = [_ssh_key(host) for host in self.hosts.values()]
-        (self.folder / "known_hosts").write_text("".join(known))
+        (self.folder / "known_hosts").unlink(missing_ok=True)
+        with tools.lock(NETWORK, self.say):
+            self._remove()
+            # Another fleet may have made it.
+            subprocess.run(
+                ["docker", "network", "create", f"--subnet={SUBNET}.0/24", NETWORK], capture_output=True, check=False
+            )
+            self._begin(list(self.hosts.values()))
+
+    def renew(self, names: Iterable[str]) -> None:
+        """Make some of the hosts anew."""
+        hosts = [self.hosts[name] for name in names]
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", *(host.container for host in hosts)],
+            capture_output=True,
+            check=False,
+        )
+        self._begin(hosts)
+
+    def _begin(self, hosts: Sequence[Host]) -> None:
+        known = self.folder / "known_hosts"
+        kept = known.read_text().splitlines(keepends=True) if known.exists() else []
+        others = [line for line in kept if line.split()[0] not in {host.address for host in hosts}]
+        each(hosts, self._start)
+        each(hosts, self._authorize)
+        known.write_text("".join([*others, *each(hosts, _ssh_key)]))
 
     def _start(self, host: Host) -> None:
         named = (f"--name={host.container}", f"--hostname={host.name}", f"--network={NETWORK}", f"--ip={host.address}")
         limits = ("--memory=512m", "--label=com.mycrypto.monitoring.test=hosts")
-        _run("docker", "run", "--detach", *named, *limits, *AS_A_HOST, *host.docker, images.tag(host.release), "/sbin/init")
+        _run(
+            "docker", "run", "--detach", *named, *limits, *AS_A_HOST, *host.docker, images.tag(host.release), *host.init
+        )
 
     def _authorize(self, host: Host) -> None:
         def sshd() -> bool:
             return self.on(host.name, "systemctl is-active ssh", check=False).stdout.strip() == "active"
 
-        _until(f"{host.name} runs sshd", sshd)
+        if host.init == SYSTEMD:
+            # Until then nobody may sign in but root.
+            _until(f"{host.name} runs sshd", sshd)
         key = (self.folder / "key.pub").read_text().strip()
         self.on(
             host.name,
@@ -99,10 +123,19 @@ class Fleet:
         )
 
     def stop(self) -> None:
-        """Remove the hosts, and the network once nobody is in it."""
+        """Remove the hosts, and the network once nobody is in it or about to be."""
+        with tools.lock(NETWORK, self.say):
+            self._remove()
+
+    def _remove(self) -> None:
         names = [host.container for host in self.hosts.values()]
         subprocess.run(["docker", "rm", "--force", "--volumes", *names], capture_output=True, check=False)
         subprocess.run(["docker", "network", "rm", NETWORK], capture_output=True, check=False)
+
+    def runs(self) -> bool:
+        """Whether all of the hosts are there."""
+        listing = subprocess.run(["docker", "ps", "--format={{.Names}}"], capture_output=True, text=True, check=True)
+        return {host.container for host in self.hosts.values()} <= set(listing.stdout.split())
 
     def write_inventory(self, names: Iterable[str]) -> None:
         """An inventory of these hosts, grouped, as a folder."""
@@ -119,10 +152,17 @@ class Fleet:
         self.inventory.mkdir(parents=True, exist_ok=True)
         (self.inventory / "hosts.yml").write_text(documents.dump({"all": {"children": groups, "vars": variables}}))
 
-    def play(self, playbook: str, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def command(self, playbook: str, *arguments: str) -> list[str]:
+        """The command that runs a playbook on the fleet."""
+        program = str(ROOT / ".venv/bin/ansible-playbook")
+        return [program, "--inventory", str(self.inventory), f"playbooks/{playbook}.yml", *arguments]
+
+    def play(
+        self, playbook: str, *arguments: str, environ: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on the fleet, as a person would."""
         done = subprocess.run(
-            [*_ansible("ansible-playbook"), "--inventory", str(self.inventory), f"playbooks/{playbook}.yml", *arguments],
+            self.command(playbook, *arguments),
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(environ or {})},
             capture_output=True,
@@ -138,21 +178,19 @@ class Fleet:
         return subprocess.run(command, capture_output=True, text=True, check=check)
 
 
-def each(hosts: Iterable[Host], work: Callable[[Host], object]) -> None:
+def each(hosts: Iterable[Host], work: Callable[[Host], T]) -> list[T]:
     """Do something to all hosts beside each other."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(work, hosts))
-
-
-def _ansible(command: str) -> list[str]:
-    return [str(ROOT / ".venv/bin" / command)]
+        return list(pool.map(work, hosts))
 
 
 def _ssh_key(host: Host) -> str:
     found: list[str] = []
 
     def scanned() -> bool:
-        done = subprocess.run(["ssh-keyscan", "-t", "ed25519", host.address], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["ssh-keyscan", "-t", "ed25519", host.address], capture_output=True, text=True, check=False
+        )
         found.append(done.stdout)
         return bool(done.stdout)
 

@@ -47,6 +47,8 @@ class Authority:
 class ActionModule(ActionBase):
     """Options: folder, ca_certificate, certificate, certificate_key, address, user, current_certificate, current_web.
 
+    With `only_look` nothing is written and nothing returned: it fails where what is given will not do.
+
     Returns `certificate` (PEM with its key; empty when the host's own stays), `web` (the web configuration as a
     mapping), `password`, `ca` (PEM) and `not_after` (Unix time). None of it may be logged.
     """
@@ -62,10 +64,11 @@ class ActionModule(ActionBase):
                 **{name: {"type": "str", "required": True} for name in ("folder", "ca_certificate", "address", "user")},
                 **{name: {"type": "str", "default": ""} for name in ("certificate", "certificate_key")},
                 **{name: {"type": "str", "default": ""} for name in ("current_certificate", "current_web")},
+                "only_look": {"type": "bool", "default": False},
             }
         )
         name = str((task_vars or {})["inventory_hostname"])
-        check = bool(self._task.check_mode)
+        check = bool(self._task.check_mode) or options["only_look"]
         folder, ca_file = Path(options["folder"]), Path(options["ca_certificate"])
         with _locked(folder, check):
             password = _password(folder, check)
@@ -76,6 +79,8 @@ class ActionModule(ActionBase):
                 authority = _authority(folder, ca_file, check)
                 ca = _pem(authority.certificate)
                 pem, leaf = _issued(authority, name, options["address"], options["current_certificate"])
+        if options["only_look"]:
+            return result
         web = {
             # Beside this file.
             "tls_server_config": {"cert_file": "tls.pem", "key_file": "tls.pem", "min_version": "TLS12"},

@@ -14,6 +14,8 @@ options:
   unit: {description: Name of the exporter's unit., type: str, required: true}
   paths: {description: Folders whose free space matters; those that are missing count as their parents., type: list,
           elements: str, required: true}
+  look: {description: Places of which to say whether they exist and where they lead., type: list, elements: str,
+         default: []}
   shown: {description: Folder of the exporter's certificate and web configuration., type: str, default: ""}
 author: MyCrypto platform team
 """
@@ -28,6 +30,8 @@ time: {description: Unix time of the host., type: float, returned: always}
 free: {description: Bytes free by path., type: dict, returned: always}
 listener: {description: Who else listens on the port; empty when nobody does., type: str, returned: always}
 bindable: {description: Why the address cannot be listened on; empty when it can., type: str, returned: always}
+there: {description: By place - exists, leads_to (the last part of a link's target) and folders., type: dict,
+        returned: always}
 shown: {description: The certificate without its key, and the web configuration., type: dict, returned: always}
 service: {description: The unit's state., type: dict, returned: always}
 """
@@ -103,6 +107,17 @@ def unbindable(address, port):
     return ""
 
 
+def there(place):
+    """Whether a place exists, where it leads as a link, and what folders are in it."""
+    leads_to = os.path.basename(os.readlink(place)) if os.path.islink(place) else ""
+    folders = (
+        [entry.path for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+        if os.path.isdir(place)
+        else []
+    )
+    return {"exists": os.path.lexists(place), "leads_to": leads_to, "folders": sorted(folders)}
+
+
 def shown(folder):
     """What the exporter shows whoever connects, and whom it lets in. The key stays where it is."""
     found = {}
@@ -149,6 +164,7 @@ def main():
             "port": {"type": "int", "required": True},
             "unit": {"type": "str", "required": True},
             "paths": {"type": "list", "elements": "str", "required": True},
+            "look": {"type": "list", "elements": "str", "default": []},
             "shown": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -161,6 +177,7 @@ def main():
         free={path: free_bytes(path) for path in options["paths"]},
         listener=listener(options["port"], state["pid"]),
         bindable=unbindable(options["address"], options["port"]),
+        there={place: there(place) for place in options["look"]},
         shown=shown(options["shown"]),
         service=state,
     )
