@@ -56,7 +56,7 @@ def installed(room: Room) -> Room:
     """The same hosts with the exporter on the three main ones, which the story of the first file does otherwise."""
     if not room.before:
         room.before.update({name: picture(room, name) for name in MAIN})
-        done = room.install("--limit", ",".join(MAIN))
+        done = room.install("-vvv", "--diff", "--limit", ",".join(MAIN))
         assert done.code == 0, done.text[-3000:]
         room.learn_secrets(*MAIN)
     return room

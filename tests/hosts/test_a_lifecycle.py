@@ -60,7 +60,7 @@ def test_rehearsal_says_everything_and_changes_nothing(room: Room, files: Path) 
 
 
 def test_first_run_installs(room: Room, figure: Figure) -> None:
-    with watched(command_lines, 0.2) as listed:
+    with watched(command_lines, 0.3) as listed:
         run = room.install("-vvv", "--diff", "--limit", ",".join(MAIN))
     assert run.code == 0, run.text[-3000:]
     assert run.outcomes == dict.fromkeys(MAIN, "installed")
@@ -115,12 +115,12 @@ def upgraded(installed: Room, files: Path, mirror: str) -> Upgraded:
     for name, folder in ((UFW, "whole"), (BULLSEYE, "flipped")):
         room.set(name, **releases.settings(VERSION, f"{mirror}/{folder}", ARCHIVE, whole, archive=True))
     room.set(BARE, **releases.broken(files / "sleeps", SLEEPS))
-    # With another certificate too, so that there is more than a program to take back.
+    # With another certificate and port too, so that there is more than a program to take back.
     given = certificates.made(room.fleet.secrets, room.address(FIREWALLD), days=90)
     (files / "given.crt").write_bytes(given.certificate)
     (files / "given.key").write_bytes(given.key)
     room.set(FIREWALLD, certificate=str(files / "given.crt"), certificate_key=str(files / "given.key"))
-    room.set(FIREWALLD, **releases.broken(files / "exits", EXITS))
+    room.set(FIREWALLD, port=9109, **releases.broken(files / "exits", EXITS))
 
     def served() -> tuple[float, str]:
         return time.monotonic(), room.serving(UFW)
@@ -131,7 +131,7 @@ def upgraded(installed: Room, files: Path, mirror: str) -> Upgraded:
     with watched(served, 0.1) as seen:
         run = room.install("-vvv", "--diff", "--limit", hosts, "-e", "__node_exporter_patience_seconds=3")
     # The certificate stays given, and is served once the program is one that works.
-    room.set(FIREWALLD, **releases.DEFAULT)
+    room.set(FIREWALLD, port=None, **releases.DEFAULT)
     for name in (BULLSEYE, BARE):
         room.set(name, **releases.DEFAULT)
     return Upgraded(run, before, certificate, f"/opt/node_exporter/{VERSION}-{releases.digest(whole)[:8]}", seen)
@@ -175,11 +175,13 @@ def test_upgrade_that_does_not_serve_is_taken_back(installed: Room, upgraded: Up
     assert "does not answer over TLS" in run.reasons[FIREWALLD]
     assert "no disk today" in run.reasons[FIREWALLD]
     assert f"Release {before.program.split('/')[-2]} serves again" in run.reasons[FIREWALLD]
+    # Through the firewall, at the old port.
     assert eventually("it serves again", lambda: room.serving(FIREWALLD)) == VERSION
     after = room.service(FIREWALLD)
     assert after.pid != before.pid
     assert (after.program, after.running, after.written) == (before.program, before.running, before.written)
     assert room.get(FIREWALLD, password=None).status_code == 401
+    assert "9109" not in room.firewall(FIREWALLD)
     assert certificates.shown(room.fleet.secrets, room.address(FIREWALLD)) == upgraded.certificate
 
 

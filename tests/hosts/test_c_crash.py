@@ -31,7 +31,6 @@ SHORT: Round = (
         FRESH[0],
         (
             "Copy the file from the controller",
-            "Write the web configuration",
             "Keep the configuration that was verified",
         ),
     ),

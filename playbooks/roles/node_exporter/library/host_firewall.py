@@ -14,6 +14,7 @@ options:
   port: {description: TCP port that is connected to., type: int, required: true}
   sources: {description: Who may connect; empty means everybody., type: list, elements: str, default: []}
   opened: {description: File that remembers what is open., type: str, required: true}
+  like: {description: File that remembers what was open before; it is brought back., type: str, default: ""}
   state: {description: Whether the port is to be open., type: str, default: present, choices: [present, absent]}
 author: MyCrypto platform team
 """
@@ -63,13 +64,20 @@ class Host:
     def __init__(self, module):
         self.module = module
 
+    def refuse_absent(self, firewall):
+        """Fail where the firewall is not there to be told anything."""
+        command, asked = ("ufw", ["version"]) if firewall == "ufw" else ("firewall-cmd", ["--state"])
+        remedy = "or set node_exporter_firewall to none."
+        if self.module.get_bin_path(command, opt_dirs=["/usr/sbin", "/sbin"]) is None:
+            self.module.fail_json(
+                msg=f"node_exporter_firewall is {firewall}, which is not installed; install it {remedy}"
+            )
+        if self.module.run_command([command, *asked])[0]:
+            self.module.fail_json(msg=f"node_exporter_firewall is {firewall}, which does not run; start it {remedy}")
+
     def run(self, *command):
         """Output of a command that must succeed."""
         code, out, err = self.module.run_command(list(command))
-        if code == 127 or "No such file" in err:
-            self.module.fail_json(
-                msg=f"{command[0]} is not installed; set node_exporter_firewall to none or install it."
-            )
         if code:
             self.module.fail_json(msg="`{}` failed: {}".format(" ".join(command), (err or out).strip()))
         return out
@@ -133,12 +141,19 @@ def main():
             "port": {"type": "int", "required": True},
             "sources": {"type": "list", "elements": "str", "default": []},
             "opened": {"type": "str", "required": True},
+            "like": {"type": "str", "default": ""},
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
         },
         supports_check_mode=True,
     )
     options, host = module.params, Host(module)
-    rules = wanted(options) if options["state"] == "present" else []
+    rules = []
+    if options["like"]:
+        rules = remembered(options["like"])
+    elif options["state"] == "present":
+        if options["firewall"] != "none":
+            host.refuse_absent(options["firewall"])
+        rules = wanted(options)
     had = remembered(options["opened"])
     new = [rule for rule in rules if not host.is_open(*rule)]
     old = [rule for rule in had if rule not in rules and host.is_open(*rule)]
