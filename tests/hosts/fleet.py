@@ -27,7 +27,8 @@ USER = "deploy"
 AS_A_HOST = (
     *("--cap-add=SYS_ADMIN", "--cap-add=NET_ADMIN", "--cap-add=SYS_PTRACE", "--cap-add=NET_RAW"),
     *("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"),
-    *("--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
+    # It mounts the control groups itself, in a folder of its own: this machine's it would leave read-only.
+    *("--env=container=docker", "--cgroupns=host", "--tmpfs=/sys/fs/cgroup:rw,mode=755,size=4m"),
     *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"),
 )
 SYSTEMD = ("/sbin/init",)
