@@ -40,15 +40,17 @@ def room() -> Iterator[Room]:
     hosts.build(tools.speak, ("amd64",))
     fleet = Fleet("tests", HOSTS)
     made = Room(fleet)
-    try:
-        fleet.start()
-        shutil.rmtree(fleet.secrets, ignore_errors=True)
-        made.on(UFW, "ufw allow 22/tcp && ufw --force enable && systemctl enable --now ufw")
-        made.on(FIREWALLD, "systemctl enable --now firewalld && firewall-cmd --state")
-        yield made
-    finally:
-        if not KEPT:
-            fleet.stop()
+    # The names and addresses of the hosts are the same for every checkout on this machine.
+    with tools.lock("hosts-tests"):
+        try:
+            fleet.start()
+            shutil.rmtree(fleet.secrets, ignore_errors=True)
+            made.on(UFW, "ufw allow 22/tcp && ufw --force enable && systemctl enable --now ufw")
+            made.on(FIREWALLD, "systemctl enable --now firewalld && firewall-cmd --state")
+            yield made
+        finally:
+            if not KEPT:
+                fleet.stop()
 
 
 @pytest.fixture(scope="session")
