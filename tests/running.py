@@ -1,14 +1,16 @@
 """What the tests of both live stacks share: run a day-2 command, wait for an answer."""
 
+import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
 
-from infra.settings import ROOT
+from infra.settings import ROOT, cache_root
 
 T = TypeVar("T")
 
@@ -30,6 +32,27 @@ def operate(stack: str, *arguments: str, path: str | None = None) -> subprocess.
 def succeeded(done: subprocess.CompletedProcess[str]) -> None:
     """Fail with the end of what a command said, where it failed."""
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Two live stacks start beside each other and take all there is; what can wait, waits."""
+    with _starts(fcntl.LOCK_SH):
+        yield
+
+
+def after_starts() -> None:
+    """Wait until no live stack of this machine's tests is starting."""
+    with _starts(fcntl.LOCK_EX):
+        return
+
+
+@contextmanager
+def _starts(kind: int) -> Iterator[None]:
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with (cache_root() / "live-starts.lock").open("w") as handle:
+        fcntl.flock(handle, kind)
+        yield
 
 
 def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:

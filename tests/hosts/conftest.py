@@ -10,6 +10,7 @@ import pytest
 from operate import hosts, tools
 from tests.hosts.fleet import Fleet, Host
 from tests.hosts.scene import GATEWAY, Room, picture
+from tests.running import after_starts
 
 KEPT = bool(os.environ.get("KEEP"))
 # One of each release, each with another firewall; the exporter's own filter is the only one on the third.
@@ -37,6 +38,7 @@ HOSTS = (
 @pytest.fixture(scope="session")
 def room() -> Iterator[Room]:
     """Bare hosts, whose firewalls let nobody in but SSH."""
+    after_starts()
     hosts.build(tools.speak, ("amd64",))
     fleet = Fleet("tests", HOSTS)
     made = Room(fleet)

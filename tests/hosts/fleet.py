@@ -104,7 +104,8 @@ class Fleet:
 
     def _start(self, host: Host) -> None:
         named = (f"--name={host.container}", f"--hostname={host.name}", f"--network={NETWORK}", f"--ip={host.address}")
-        limits = ("--memory=512m", "--label=com.mycrypto.monitoring.test=hosts")
+        # What they do may take its time: the live stacks beside them have alerts to deliver.
+        limits = ("--memory=512m", "--cpu-shares=256", "--label=com.mycrypto.monitoring.test=hosts")
         _run(
             "docker", "run", "--detach", *named, *limits, *AS_A_HOST, *host.docker, images.tag(host.release), *host.init
         )

@@ -18,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import ClusterError
 from tests.kubernetes.faults_node import Unscheduled
 from tests.kubernetes.live import STACK, Live, operate
-from tests.running import eventually, succeeded
+from tests.running import eventually, starting, succeeded
 
 KEPT = bool(os.environ.get("KEEP"))
 PASSWORDS = ("POSTGRES", "REDIS", "RABBITMQ", "GRAFANA_ADMIN", "WEB")
@@ -65,24 +65,25 @@ def live() -> Iterator[Live]:
     """The stack, up."""
     seconds: dict[str, float] = {}
     with pytest.MonkeyPatch.context() as environment:
-        start = time.monotonic()
-        # The live stack on Docker may build them at this moment: whoever comes second waits.
-        succeeded(operate("images"))
-        start = _spent(seconds, "images", start)
-        cluster = _cluster()
-        _spent(seconds, "cluster", start)
-        environment.setenv("KUBECONFIG", str(cluster.kubeconfig))
-        # Not before: the programs of a cluster that is started here keep the environment they began with.
-        for name in PASSWORDS:
-            environment.setenv(f"{name}_PASSWORD", os.environ.get(f"{name}_PASSWORD") or secrets.token_urlsafe(18))
-        for name in REAL_RECEIVERS:
-            environment.delenv(name, raising=False)
-        running = Live(stacks.load(STACK), cluster, fresh=not KEPT, seconds=seconds)
-        if not KEPT:
-            _fresh(running)
-        start = time.monotonic()
-        succeeded(operate("up"))
-        _spent(seconds, "up", start)
+        with starting():
+            start = time.monotonic()
+            # The live stack on Docker may build them at this moment: whoever comes second waits.
+            succeeded(operate("images"))
+            start = _spent(seconds, "images", start)
+            cluster = _cluster()
+            _spent(seconds, "cluster", start)
+            environment.setenv("KUBECONFIG", str(cluster.kubeconfig))
+            # Not before: the programs of a cluster that is started here keep the environment they began with.
+            for name in PASSWORDS:
+                environment.setenv(f"{name}_PASSWORD", os.environ.get(f"{name}_PASSWORD") or secrets.token_urlsafe(18))
+            for name in REAL_RECEIVERS:
+                environment.delenv(name, raising=False)
+            running = Live(stacks.load(STACK), cluster, fresh=not KEPT, seconds=seconds)
+            if not KEPT:
+                _fresh(running)
+            start = time.monotonic()
+            succeeded(operate("up"))
+            _spent(seconds, "up", start)
         yield running
         if KEPT:
             return

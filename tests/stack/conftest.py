@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from infra.stack import Stack, load
 from infra.workload import Workload
 from tests import running
 from tests.hosts.fleet import Fleet
-from tests.running import succeeded
+from tests.running import starting, succeeded
 from tests.stack import hosts
 
 STACK = "test"
@@ -100,12 +101,15 @@ class Live:
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     """The stack, up, and its hosts. KEEP=1 leaves them running afterwards, for the next run or for a look at them."""
-    if not KEPT:
-        # Starts a Docker engine where none runs, which `down` does not.
-        succeeded(operate("images"))
-        succeeded(operate("down", "--purge"))
-    with hosts.fleet(KEPT) as fleet:
-        succeeded(operate("up"))
+    with ExitStack() as running_hosts:
+        with starting():
+            if not KEPT:
+                # Starts a Docker engine where none runs, which `down` does not.
+                succeeded(operate("images"))
+                succeeded(operate("down", "--purge"))
+            fleet = running_hosts.enter_context(hosts.fleet(KEPT))
+            with hosts.installing(fleet, KEPT):
+                succeeded(operate("up"))
         yield Live(load(STACK), fleet)
         if not KEPT:
             operate("down", "--purge")
