@@ -108,8 +108,7 @@ def live() -> Iterator[Live]:
                 succeeded(operate("images"))
                 succeeded(operate("down", "--purge"))
             fleet = running_hosts.enter_context(hosts.fleet(KEPT))
-            with hosts.installing(fleet, KEPT):
-                succeeded(operate("up"))
+            succeeded(operate("up"))
         yield Live(load(STACK), fleet)
         if not KEPT:
             operate("down", "--purge")

@@ -3,13 +3,12 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from operate import hosts, tools
 from tests.hosts.fleet import SUBNET, Fleet, Host
-from tests.running import eventually, succeeded
+from tests.running import succeeded
 
 # The stack's inventory, as Pulumi.test.yaml names it, is this fleet's.
 NAME = "stack"
@@ -43,24 +42,12 @@ def fleet(kept: bool) -> Iterator[Fleet]:
                 made.start()
                 shutil.rmtree(made.secrets, ignore_errors=True)
                 made.on(FULL, f"mkdir -p {DATA} && mount {device} {DATA}")
+                hosts.build(tools.speak, ("amd64",))
+                succeeded(made.play("node-exporters", "-e", "batch=3"))
             yield made
         finally:
             if not kept:
                 made.stop()
-
-
-@contextmanager
-def installing(made: Fleet, kept: bool) -> Iterator[None]:
-    """Run the playbook beside what is done meanwhile, which has the CA and the password from the start."""
-    if kept and (made.secrets / "ca.crt").exists():
-        yield
-        return
-    hosts.build(tools.speak, ("amd64",))
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(made.play, "node-exporters", "-e", "batch=3")
-        eventually("the playbook made the CA", lambda: done.done() or (made.secrets / "ca.crt").exists(), seconds=180)
-        yield
-        succeeded(done.result())
 
 
 @contextmanager
