@@ -40,7 +40,8 @@ def room() -> Iterator[Room]:
     """Bare hosts, whose firewalls let nobody in but SSH."""
     after_starts()
     hosts.build(tools.speak, ("amd64",))
-    fleet = Fleet("tests", HOSTS)
+    # What they do may take its time: the live stacks beside them have alerts to deliver.
+    fleet = Fleet("tests", HOSTS, shares=256)
     made = Room(fleet)
     # The names and addresses of the hosts are the same for every checkout on this machine.
     with tools.lock("hosts-tests"):

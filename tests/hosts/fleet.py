@@ -60,7 +60,9 @@ class Host:
 class Fleet:
     """Some hosts, with a folder of their own for what belongs to them."""
 
-    def __init__(self, name: str, hosts: Sequence[Host], say: Say = tools.speak) -> None:
+    def __init__(self, name: str, hosts: Sequence[Host], say: Say = tools.speak, shares: int = 1024) -> None:
+        """`shares` is the weight of each host's processes where processors are short; 1024 is everybody's."""
+        self.shares = shares
         self.hosts = {host.name: host for host in hosts}
         self.folder = ROOT / ".secrets" / "test-hosts" / name
         self.inventory = self.folder / "inventory"
@@ -104,8 +106,7 @@ class Fleet:
 
     def _start(self, host: Host) -> None:
         named = (f"--name={host.container}", f"--hostname={host.name}", f"--network={NETWORK}", f"--ip={host.address}")
-        # What they do may take its time: the live stacks beside them have alerts to deliver.
-        limits = ("--memory=512m", "--cpu-shares=256", "--label=com.mycrypto.monitoring.test=hosts")
+        limits = ("--memory=512m", f"--cpu-shares={self.shares}", "--label=com.mycrypto.monitoring.test=hosts")
         _run(
             "docker", "run", "--detach", *named, *limits, *AS_A_HOST, *host.docker, images.tag(host.release), *host.init
         )
