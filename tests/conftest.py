@@ -33,6 +33,12 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
         folder = nodeid.split("/")[1]
         return folder if folder in ("stack", "kubernetes", "alerting", "hosts") else nodeid
 
+    def _assign_work_unit(self, node: Any) -> None:
+        # Playbooks take what processors there are, and nobody waits for them: they come when the rest is done.
+        if "hosts" in self.workqueue:
+            self.workqueue.move_to_end("hosts")
+        super()._assign_work_unit(node)
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Beside others, what only computes waits for the two live stacks, whose alerts have a minute to arrive."""
