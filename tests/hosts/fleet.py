@@ -32,6 +32,8 @@ AS_A_HOST = (
     *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"),
 )
 SYSTEMD = ("/sbin/init",)
+# A host shares its processors with all other tests of this machine: it may take long to answer, and is there.
+ENVIRON = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_TIMEOUT": "60"}
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Fleet:
         done = subprocess.run(
             self.command(playbook, *arguments),
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(environ or {})},
+            env={**os.environ, **ENVIRON, **(environ or {})},
             capture_output=True,
             text=True,
             check=False,
@@ -201,7 +203,7 @@ def _ssh_key(host: Host) -> str:
     return found[-1]
 
 
-def _until(what: str, ask: Callable[[], bool], seconds: float = 60) -> None:
+def _until(what: str, ask: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not ask():
         if time.monotonic() > end:

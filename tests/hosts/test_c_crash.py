@@ -18,7 +18,7 @@ from infra.settings import ROOT
 from tests.conftest import Figure
 from tests.hosts import releases
 from tests.hosts.conftest import BULLSEYE, FIREWALLD, FRESH, MAIN, UFW
-from tests.hosts.fleet import SUBNET
+from tests.hosts.fleet import ENVIRON, SUBNET
 from tests.hosts.releases import VERSION
 from tests.hosts.scene import ALL, GATEWAY, Room
 
@@ -88,7 +88,7 @@ def killed(room: Room, name: str, point: str) -> str:
     process = subprocess.Popen(
         room.fleet.command("node-exporters", *ALL, "--diff", "--limit", name),
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **ENVIRON, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ def test_removal_leaves_nothing_and_tells_of_a_host_that_is_down(installed: Room
     room, down = installed, FRESH[2]
     room.docker("kill", room.fleet.hosts[down].container)
     present = {name: differences(room.before[name], picture(room, name)) for name in GONE}
-    run = room.play("remove-node-exporters", *ALL, "--diff", "--timeout=3", "--limit", ",".join((*GONE, down)))
+    run = room.play("remove-node-exporters", *ALL, "--diff", "--timeout=8", "--limit", ",".join((*GONE, down)))
     assert run.outcomes == {**dict.fromkeys(GONE, "removed"), down: "unreachable"}
     assert run.code != 0
     assert "ssh" in run.reasons[down].lower()
