@@ -32,8 +32,13 @@ AS_A_HOST = (
     *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp"),
 )
 SYSTEMD = ("/sbin/init",)
-# A host shares its processors with all other tests of this machine: it may take long to answer, and is there.
-ENVIRON = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_TIMEOUT": "60"}
+ENVIRON = {
+    "ANSIBLE_NOCOLOR": "1",
+    # A host shares its processors with all other tests of this machine: it may take long to answer, and is there.
+    "ANSIBLE_TIMEOUT": "60",
+    # Ansible forks for each task of each host; without compiled files each fork would compile its plugins again.
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 
 @dataclass(frozen=True)
