@@ -11,7 +11,7 @@ import aiohttp
 
 log = logging.getLogger(__name__)
 
-WORK_SECONDS = 0.5
+WORK_SECONDS = 1.0
 CHECK_SECONDS = 3.0
 TIMEOUT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 4.0

@@ -35,25 +35,31 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> None:
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Two live stacks start beside each other and take all there is; what can wait, waits."""
-    with _starts(fcntl.LOCK_SH):
-        yield
+def starting(*, turn: int = 0) -> Iterator[None]:
+    """A live stack starts: two at once would take longer than one after the other. `turn` 1 begins after `turn` 0."""
+    with _locked("live-starts", fcntl.LOCK_SH):
+        _others_begin(seconds=5 * turn)
+        with _locked("live-start", fcntl.LOCK_EX):
+            yield
 
 
 def after_starts() -> None:
-    """Wait until no live stack of this machine's tests is starting."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # The processes that start them begin at the same time as this one.
-        time.sleep(10)
-    with _starts(fcntl.LOCK_EX):
+    """Wait until no live stack of this machine's tests is starting or about to."""
+    _others_begin(seconds=10)
+    with _locked("live-starts", fcntl.LOCK_EX):
         return
 
 
+def _others_begin(seconds: float) -> None:
+    """The processes of a spread run begin at the same time."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        time.sleep(seconds)
+
+
 @contextmanager
-def _starts(kind: int) -> Iterator[None]:
+def _locked(name: str, kind: int) -> Iterator[None]:
     cache_root().mkdir(parents=True, exist_ok=True)
-    with (cache_root() / "live-starts.lock").open("w") as handle:
+    with (cache_root() / f"{name}.lock").open("w") as handle:
         fcntl.flock(handle, kind)
         yield
 

@@ -25,10 +25,10 @@ def _host(name: str, number: int, group: str, release: str, team: str, *docker: 
 
 @contextmanager
 def fleet(kept: bool) -> Iterator[Fleet]:
-    """Three hosts, one with a disk of its own; `kept` ones of an earlier run are taken as they are."""
+    """Three hosts, one with a disk of its own; `kept` ones stay, and those of an earlier run are taken as they are."""
     folder = Fleet(NAME, []).folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _disk(folder / "disk.img") as device, _reached_by_containers():
+    with _disk(folder / "disk.img", kept) as device, _reached_by_containers(kept):
         made = Fleet(
             NAME,
             (
@@ -51,7 +51,7 @@ def fleet(kept: bool) -> Iterator[Fleet]:
 
 
 @contextmanager
-def _disk(image: Path) -> Iterator[str]:
+def _disk(image: Path, kept: bool) -> Iterator[str]:
     """A block device with an empty file system, which this machine itself does not mount."""
     before = subprocess.run(["losetup", "-j", image], capture_output=True, text=True, check=True).stdout
     if before:
@@ -64,11 +64,12 @@ def _disk(image: Path) -> Iterator[str]:
     try:
         yield found.strip()
     finally:
-        subprocess.run(["losetup", "--detach", found.strip()], check=False)
+        if not kept:
+            subprocess.run(["losetup", "--detach", found.strip()], check=False)
 
 
 @contextmanager
-def _reached_by_containers() -> Iterator[None]:
+def _reached_by_containers(kept: bool) -> Iterator[None]:
     """Docker keeps its networks apart; hosts in a data centre are not."""
     rules = [(side, f"{SUBNET}.0/24", "-j", "ACCEPT") for side in ("-s", "-d")]
     for rule in rules:
@@ -77,5 +78,5 @@ def _reached_by_containers() -> Iterator[None]:
     try:
         yield
     finally:
-        for rule in rules:
+        for rule in rules if not kept else ():
             subprocess.run(["iptables", "-D", "DOCKER-USER", *rule], capture_output=True, check=False)
