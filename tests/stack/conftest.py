@@ -34,7 +34,9 @@ class Live:
     def __init__(self, stack: Stack, fleet: Fleet) -> None:
         self.stack = stack
         self.fleet = fleet
-        self.broke_at: float | None = None  # Unix time at which test_b_faults.py broke everything
+        # Unix times at which test_b_faults.py began to break things, with Slack and the hosts, and went on with the rest.
+        self.broke_at: float | None = None
+        self.rest_broke_at = 0.0
         settings = stack.settings
         self.prometheus = f"http://127.0.0.1:{settings.prometheus_port}"
         self.alertmanager = f"http://127.0.0.1:{settings.alertmanager_port}"
