@@ -34,7 +34,7 @@ class Live:
     def __init__(self, stack: Stack, fleet: Fleet) -> None:
         self.stack = stack
         self.fleet = fleet
-        # Unix times at which test_b_faults.py began to break things, with Slack and the hosts, and went on with the rest.
+        # Unix times at which test_b_faults.py broke Slack and the hosts, and then the rest.
         self.broke_at: float | None = None
         self.rest_broke_at = 0.0
         settings = stack.settings
