@@ -14,6 +14,10 @@ from infra.settings import ROOT, cache_root
 
 T = TypeVar("T")
 
+# A spread run shares the machine's processors: there it may take longer until what is waited for comes.
+SPREAD = "PYTEST_XDIST_WORKER" in os.environ
+PATIENCE = 3 if SPREAD else 1
+
 
 def operate(stack: str, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a day-2 command on a stack, with another PATH where one is given; a failing test shows its output."""
@@ -52,7 +56,7 @@ def after_starts() -> None:
 
 def _others_begin(seconds: float) -> None:
     """The processes of a spread run begin at the same time."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if SPREAD:
         time.sleep(seconds)
 
 
@@ -65,7 +69,8 @@ def _locked(name: str, kind: int) -> Iterator[None]:
 
 
 def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:
-    """Ask until the answer is truthy; fail with the last answer when the time is over."""
+    """Ask until the answer is truthy; fail with the last answer when the time is over. PATIENCE stretches both."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         answer = ask()
@@ -73,4 +78,4 @@ def eventually(what: str, ask: Callable[[], T], seconds: float = 60, every: floa
             return answer
         if time.monotonic() > end:
             pytest.fail(f"after {seconds:.0f} s still not: {what} (last answer {answer!r:.2000})")
-        time.sleep(every)
+        time.sleep(every * PATIENCE)

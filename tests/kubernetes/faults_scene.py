@@ -13,7 +13,7 @@ from typing import Any
 from infra import cluster as api
 from infra.surroundings import NAMESPACE
 from tests.kubernetes.live import Live, Object
-from tests.running import eventually
+from tests.running import PATIENCE, eventually
 
 # ServiceDown's own `for`, and the minute from fault to notification that the platform promises.
 PAGED_WITHIN = 15 + 60
@@ -74,10 +74,11 @@ class Scene:
 
     def paged(self, service: str) -> float:
         """Wait for the page that a stopped service is down; seconds from the stop to its arrival."""
-        limit = self.stopped[service] + PAGED_WITHIN - time.time()
         ask = lambda: self.told("pagerduty", "ServiceDown", "firing", service)  # noqa: E731
-        page = eventually(f"the page that {service} is down", ask, seconds=limit)[0]
-        return received(page) - self.stopped[service]
+        page = eventually(f"the page that {service} is down", ask, seconds=PAGED_WITHIN)[0]
+        seconds = received(page) - self.stopped[service]
+        assert seconds <= PAGED_WITHIN * PATIENCE, f"the page that {service} is down came after {seconds:.0f} s"
+        return seconds
 
     def ends(self, service: str, channel: str) -> None:
         """Wait until a channel was told that the service is back."""
@@ -160,16 +161,16 @@ class Watch(threading.Thread):
         self.silence = 0.0  # seconds without a heartbeat, at most
 
     def run(self) -> None:
-        """Four looks a second, one of the inbox in 3 s."""
+        """Two looks a second, one of the inbox in 3 s."""
         selector = f"app.kubernetes.io/name in ({','.join(KEEPS)})"
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.5):
             pods: list[Any] = self._core.list_namespaced_pod(
                 NAMESPACE, label_selector=selector, _request_timeout=5
             ).items
             for name in KEEPS:
                 mine = [pod for pod in pods if pod.metadata.name.startswith(f"{name}-")]
                 self.least[name] = min(self.least[name], sum(map(_serves, mine)))
-            if self.looks % 12 == 0:
+            if self.looks % 6 == 0:
                 ages = [beat["age_seconds"] for beat in self._live.inbox("heartbeats")["heartbeats"]]
                 self.silence = max([self.silence, *ages])
             self.looks += 1

@@ -87,17 +87,17 @@ class Live:
 
     def fetch(self, url: str) -> str:
         """GET from inside the stack's network, where the services' names resolve."""
-        script = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=5).read().decode())"
+        script = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=30).read().decode())"
         return self.docker("exec", self.container("exchange-control"), "python3", "-c", script)
 
     def inject(self, service: str, fault: str, **parameters: Any) -> None:
         """Inject a fault."""
-        answer = requests.put(f"{self.faults}/api/faults/{service}/{fault}", json=parameters, timeout=10)
+        answer = requests.put(f"{self.faults}/api/faults/{service}/{fault}", json=parameters, timeout=30)
         assert answer.ok, answer.text
 
     def heal(self, fault: str = "") -> None:
         """Heal one fault (service/fault), or every fault."""
-        assert requests.delete(f"{self.faults}/api/faults/{fault}".rstrip("/"), timeout=15).ok
+        assert requests.delete(f"{self.faults}/api/faults/{fault}".rstrip("/"), timeout=30).ok
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def test_the_heart_beats(live: Live) -> None:
     """Watchdog reaches the heartbeat address, so its silence would be noticed."""
 
     def beating() -> bool:
-        hearts = requests.get(f"{live.inbox}/api/heartbeats", timeout=5).json()["heartbeats"]
+        hearts = requests.get(f"{live.inbox}/api/heartbeats", timeout=30).json()["heartbeats"]
         return any(heart["name"] == "watchdog" and heart["beating"] for heart in hearts)
 
     eventually("the watchdog beats", beating, seconds=90)

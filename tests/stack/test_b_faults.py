@@ -87,7 +87,7 @@ BY_ALERT = {each.alert: each for each in BREAKS}
 
 def behave(live: Live, mode: str) -> None:
     """What the inbox's Slack does: ok, or error."""
-    answer = requests.put(f"{live.inbox}/api/behaviour", json={"channel": "slack", "mode": mode}, timeout=5)
+    answer = requests.put(f"{live.inbox}/api/behaviour", json={"channel": "slack", "mode": mode}, timeout=30)
     assert answer.ok, answer.text
 
 
@@ -250,6 +250,6 @@ def test_health_names_the_dependency_that_is_gone(live: Live) -> None:
 
 
 def test_unknown_fault_is_refused_with_the_known_ones(live: Live) -> None:
-    answer = requests.put(f"{live.faults}/api/faults/auth-service/meteor", json={}, timeout=5)
+    answer = requests.put(f"{live.faults}/api/faults/auth-service/meteor", json={}, timeout=30)
     assert answer.status_code in (400, 404)
     assert "errors" in answer.text
