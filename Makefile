@@ -6,7 +6,7 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status secrets images node-exporter render test test-unit test-rules test-alerting test-stack test-kubernetes \
+.PHONY: help up down status secrets images node-exporter render test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes \
   quiet-week storm record-metrics \
   lint format lock bench dashboards-page faults cluster-up cluster-down
 
@@ -52,6 +52,9 @@ test-alerting: $(VENV) ## routes, inhibition, messages and storms with a real Pr
 
 test-stack: $(VENV) ## tests against the live stack `test`
 	@$(PYTHON) -m pytest tests/stack
+
+test-hosts: $(VENV) ## tests of the playbooks, against hosts with systemd and SSH of their own
+	@$(PYTHON) -m pytest tests/hosts
 
 test-kubernetes: $(VENV) ## tests against the stack `staging` on a real cluster
 	@$(PYTHON) -m pytest tests/kubernetes

@@ -34,9 +34,10 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
         return folder if folder in ("stack", "kubernetes", "alerting", "hosts") else nodeid
 
     def _assign_work_unit(self, node: Any) -> None:
-        # Playbooks take what processors there are, and nobody waits for them: they come when the rest is done.
+        # Playbooks take what processors there are: they come when one of the live stacks is gone.
         if "hosts" in self.workqueue:
-            self.workqueue.move_to_end("hosts")
+            gone = self.assigned_work.get(node, {}).keys() & {"stack", "kubernetes"}
+            self.workqueue.move_to_end("hosts", last=not gone)
         super()._assign_work_unit(node)
 
 

@@ -115,6 +115,8 @@ NODE: Table = {
     "node_nf_conntrack_entries": gauge(busy(900, 80), noise=0.03, whole=True),
     "node_nf_conntrack_entries_limit": gauge(262_144.0),
     "node_boot_time_seconds": started,
+    # The playbook renews it a month before its end.
+    "node_exporter_certificate_not_after_timestamp_seconds": gauge(lambda s: s.constant(s.week.end + 60 * 86400)),
     "node_time_seconds": gauge(lambda s: s.week.times),
     "node_context_switches_total": flow(busy(6000, 900)),
     "node_scrape_collector_success": each(gauge, "collector", dict.fromkeys(("cpu", "filesystem", "meminfo"), 1.0)),

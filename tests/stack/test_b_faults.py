@@ -131,7 +131,7 @@ def broken(live: Live) -> Iterator[float]:
     behave(live, "ok")
     assert edit_rules(live, "groups: []").ok
     eventually("every component is ready", lambda: all(c.ready for c in containers.of(STACK)), seconds=120)
-    eventually("every target is up", lambda: not live.query("up != 1"))
+    eventually("every target is up", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
 
 
 def told(live: Live, each: Break, since: float, channel: str, status: str = "firing") -> list[dict[str, Any]]:

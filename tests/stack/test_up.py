@@ -16,20 +16,28 @@ from tests.stack import hosts
 from tests.stack.conftest import STACK, Live, operate
 
 
+def every_target_is_up(live: Live) -> None:
+    """Wait until Prometheus has scraped each target."""
+    eventually("every target is up", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
+
+
 def test_every_component_runs_and_every_target_is_up(live: Live) -> None:
     running = {c.component: c for c in containers.of(STACK)}
     assert set(running) == {w.name for w in live.workloads()}
     assert [c.component for c in running.values() if not c.ready] == []
-    down = live.query("up != 1")
-    assert down == []
+    every_target_is_up(live)
     jobs = {series["metric"]["job"] for series in live.query("up")}
     assert jobs >= {"prometheus", "alertmanager", "loki", "node", "cadvisor", "postgres", "redis", "rabbitmq", "health"}
     assert jobs >= set(live.stack.catalog.by_name)
 
 
 def test_every_probe_of_health_succeeds(live: Live) -> None:
-    probed = eventually("a probe result of every service", lambda: live.query('probe_success{job="health"} == 1'))
-    assert {series["metric"]["service"] for series in probed} == set(live.stack.catalog.by_name)
+    services = set(live.stack.catalog.by_name)
+
+    def probed() -> set[str]:
+        return {series["metric"]["service"] for series in live.query('probe_success{job="health"} == 1')}
+
+    eventually("a good answer of every service", lambda: probed() == services)
 
 
 def test_versions_and_intervals_of_the_specification(live: Live) -> None:
@@ -80,7 +88,7 @@ def test_killed_containers_come_back(live: Live) -> None:
         return bool(now["StartedAt"] != before[name]["StartedAt"] and now["Health"]["Status"] == "healthy")
 
     eventually("each is back", lambda: all(back(name) for name in before), seconds=90)
-    eventually("every target is up again", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
+    every_target_is_up(live)
 
 
 def test_bare_hosts_are_watched_over_tls_with_the_password(live: Live) -> None:
