@@ -50,6 +50,8 @@ def start_api(layout: Layout, binaries: Path) -> None:
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={pki}/front-proxy-client.crt",
         *(f"--proxy-client-key-file={pki}/front-proxy-client.key", "--profiling=false"),
+        # An etcd of a distribution reports no progress, for which each estimate of a list would wait in vain.
+        "--feature-gates=SizeBasedListCostEstimate=false",
     )
 
 

@@ -11,7 +11,7 @@ import requests
 from infra import documents, render
 from infra.settings import ROOT
 from operate import compose, containers
-from tests.running import eventually, succeeded
+from tests.running import eventually, starting, succeeded
 from tests.stack import hosts
 from tests.stack.conftest import STACK, Live, operate
 
@@ -129,7 +129,8 @@ def test_metrics_and_rows_survive_down_and_up(live: Live) -> None:
     assert live.value(f'count(up{{job="prometheus"}} @ {then:.0f})') == 1
     succeeded(operate("down"))
     assert containers.of(STACK) == []
-    succeeded(operate("up"))
+    with starting():
+        succeeded(operate("up"))
     assert live.value(f'count(up{{job="prometheus"}} @ {then - 30:.0f})') == 1
 
 
