@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from infra.dashboards.kit.limits import CRITICAL
-from tests.running import eventually
+from tests.running import SPREAD, eventually
 from tests.stack import asking
 from tests.stack.conftest import KEPT, Live
 
@@ -21,15 +21,21 @@ def test_cold_start_sends_no_notification(live: Live) -> None:
 
 
 def test_no_dashboard_opens_with_red(live: Live) -> None:
-    red = [
-        (dashboard.uid, figure)
-        for dashboard in asking.all_of(live)
-        for figure in asking.shown(live, dashboard)
-        if figure.colour == CRITICAL
-        # The machine under the stack may have a full disk of its own.
-        and "docker-host" not in figure.name
-    ]
-    assert red == []
+    def red() -> list[tuple[str, asking.Shown]]:
+        return [
+            (dashboard.uid, figure)
+            for dashboard in asking.all_of(live)
+            for figure in asking.shown(live, dashboard)
+            if figure.colour == CRITICAL
+            # The machine under the stack may have a full disk of its own.
+            and "docker-host" not in figure.name
+        ]
+
+    if SPREAD:
+        # An answer that came too late is no fault of the stack, and over at the next scrape.
+        eventually("no figure is red", lambda: not red())
+    else:
+        assert red() == []
 
 
 def test_the_heart_beats(live: Live) -> None:
