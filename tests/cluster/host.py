@@ -44,17 +44,6 @@ RULES = (
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-def weigh(group: str, times: int) -> None:
-    """Give a control group so many times the usual share of this machine's processors.
-
-    To the scheduler a group of containers is as much as one process: beside the control plane, and beside tests, all
-    that runs in it would starve.
-    """
-    for path, usual in ((CGROUPS / "cpu" / group / "cpu.shares", 1024), (CGROUPS / group / "cpu.weight", 100)):
-        if path.exists():
-            path.write_text(str(times * usual))
-
-
 def check_ports() -> None:
     """Raise ClusterError for a port of the control plane that something listens on."""
     for port, use in PORTS.items():

@@ -104,8 +104,6 @@ def _settle(layout: Layout, kubectl: tuple[str, ...]) -> None:
     # Storage is among the first there is: a claim made before there is a default class stays pending.
     run(*kubectl, "apply", f"--filename={ADDONS}")
     until("the nodes are ready", ready, 90, layout)
-    for each in NODES:
-        host.weigh(each.name, 8)
     for namespace, name in DEPLOYMENTS:
         run(*kubectl, "rollout", "status", f"deployment/{name}", f"--namespace={namespace}", "--timeout=120s")
     asking = ("busybox", "nslookup", control_plane.SERVICE, DNS_ADDRESS)

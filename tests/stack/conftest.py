@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,9 +15,8 @@ from infra import assembly
 from infra.stack import Stack, load
 from infra.workload import Workload
 from tests import running
-from tests.cluster.host import weigh
 from tests.hosts.fleet import Fleet
-from tests.running import SPREAD, starting, succeeded
+from tests.running import starting, succeeded
 from tests.stack import hosts
 
 STACK = "test"
@@ -101,19 +100,6 @@ class Live:
         assert requests.delete(f"{self.faults}/api/faults/{fault}".rstrip("/"), timeout=30).ok
 
 
-@contextmanager
-def _share_of_processors() -> Iterator[None]:
-    """Beside other tests the containers count as more than one process."""
-    if not SPREAD or os.geteuid() != 0:
-        yield
-        return
-    weigh("docker", 8)
-    try:
-        yield
-    finally:
-        weigh("docker", 1)
-
-
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     """The stack, up, and its hosts. KEEP=1 leaves them running afterwards, for the next run or for a look at them."""
@@ -124,7 +110,6 @@ def live() -> Iterator[Live]:
                 succeeded(operate("images"))
                 succeeded(operate("down", "--purge"))
             fleet = running_hosts.enter_context(hosts.fleet(KEPT))
-            running_hosts.enter_context(_share_of_processors())
             succeeded(operate("up"))
         yield Live(load(STACK), fleet)
         if not KEPT:
