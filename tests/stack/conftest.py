@@ -16,7 +16,7 @@ from infra.stack import Stack, load
 from infra.workload import Workload
 from tests import running
 from tests.hosts.fleet import Fleet
-from tests.running import starting, succeeded
+from tests.running import eventually, starting, succeeded
 from tests.stack import hosts
 
 STACK = "test"
@@ -60,6 +60,10 @@ class Live:
         result = self.query(expression)
         assert len(result) <= 1, f"{expression} has {len(result)} series"
         return float(result[0]["value"][1]) if result else None
+
+    def every_target_is_up(self) -> None:
+        """Wait until Prometheus has scraped each target."""
+        eventually("every target is up", lambda: self.query("up") and not self.query("up != 1"), seconds=90)
 
     def notifications(self, **filters: str) -> list[dict[str, Any]]:
         """What the inbox has received."""

@@ -19,9 +19,8 @@ import requests
 
 from infra.dashboards.kit.limits import CRITICAL
 from operate import containers
-from tests import running
 from tests.conftest import Figure
-from tests.running import eventually
+from tests.running import after_starts, eventually
 from tests.stack import asking, hosts
 from tests.stack.conftest import STACK, Live
 
@@ -111,7 +110,7 @@ def broken(live: Live) -> Iterator[float]:
         if each.host:
             live.fleet.on(each.host, each.script)
     # The hosts' alerts take minutes; of the rest each second counts, and another stack may still be starting.
-    running.after_starts()
+    after_starts()
     live.rest_broke_at = time.time()
     assert not edit_rules(live, "groups: [{name: broken, rules: [{alert: Broken, expr: 'sum by ('}]}]").ok
     for each in BREAKS:
@@ -131,7 +130,7 @@ def broken(live: Live) -> Iterator[float]:
     behave(live, "ok")
     assert edit_rules(live, "groups: []").ok
     eventually("every component is ready", lambda: all(c.ready for c in containers.of(STACK)), seconds=120)
-    eventually("every target is up", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
+    live.every_target_is_up()
 
 
 def told(live: Live, each: Break, since: float, channel: str, status: str = "firing") -> list[dict[str, Any]]:

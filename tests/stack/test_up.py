@@ -16,16 +16,11 @@ from tests.stack import hosts
 from tests.stack.conftest import STACK, Live, operate
 
 
-def every_target_is_up(live: Live) -> None:
-    """Wait until Prometheus has scraped each target."""
-    eventually("every target is up", lambda: live.query("up") and not live.query("up != 1"), seconds=90)
-
-
 def test_every_component_runs_and_every_target_is_up(live: Live) -> None:
     running = {c.component: c for c in containers.of(STACK)}
     assert set(running) == {w.name for w in live.workloads()}
     assert [c.component for c in running.values() if not c.ready] == []
-    every_target_is_up(live)
+    live.every_target_is_up()
     jobs = {series["metric"]["job"] for series in live.query("up")}
     assert jobs >= {"prometheus", "alertmanager", "loki", "node", "cadvisor", "postgres", "redis", "rabbitmq", "health"}
     assert jobs >= set(live.stack.catalog.by_name)
@@ -88,7 +83,7 @@ def test_killed_containers_come_back(live: Live) -> None:
         return bool(now["StartedAt"] != before[name]["StartedAt"] and now["Health"]["Status"] == "healthy")
 
     eventually("each is back", lambda: all(back(name) for name in before), seconds=90)
-    every_target_is_up(live)
+    live.every_target_is_up()
 
 
 def test_bare_hosts_are_watched_over_tls_with_the_password(live: Live) -> None:

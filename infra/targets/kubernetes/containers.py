@@ -80,16 +80,22 @@ def _probes(workload: Workload) -> dict[str, Any]:
     ready = _action(workload, probe, probe.path)
     # A program that is started in the container for each question costs a node more than all requests of a scrape do.
     dear = 2 if "exec" in ready else 1
-    return {
-        "startupProbe": {
-            **alive,
-            "periodSeconds": 2 * dear,
+
+    def asked(action: dict[str, Any], every: int, until: float) -> dict[str, Any]:
+        """Ask every few seconds; it has failed after `until` seconds without a good answer."""
+        period = every * dear
+        return {
+            **action,
+            "periodSeconds": period,
             "timeoutSeconds": 5,
-            "failureThreshold": math.ceil(probe.start_limit / (2 * dear)),
-        },
-        "readinessProbe": {**ready, "periodSeconds": 5 * dear, "timeoutSeconds": 5, "failureThreshold": 4 - dear},
+            "failureThreshold": math.ceil(until / period),
+        }
+
+    return {
+        "startupProbe": asked(alive, every=2, until=probe.start_limit),
+        "readinessProbe": asked(ready, every=5, until=15),
         # A minute of silence before a restart: a restart loses more than a slow minute does.
-        "livenessProbe": {**alive, "periodSeconds": 15 * dear, "timeoutSeconds": 5, "failureThreshold": 4 // dear},
+        "livenessProbe": asked(alive, every=15, until=60),
     }
 
 
