@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.running import SPREAD
+
 Figure = Callable[[str], None]
 
 
@@ -43,7 +45,7 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Beside others, what only computes waits for the two live stacks, whose alerts have a minute to arrive."""
-    if "PYTEST_XDIST_WORKER" in os.environ and os.geteuid() == 0:
+    if SPREAD and os.geteuid() == 0:
         live = item.nodeid.split("/")[1] in ("stack", "kubernetes")
         os.setpriority(os.PRIO_PROCESS, 0, 0 if live else 10)
 

@@ -143,19 +143,18 @@ class Live:
         if data is not None:
             headers["Content-Type"] = "application/json"
         query = f"?{urlencode(params, doseq=True)}" if params else ""
-        broken = None
         # A forwarded connection of a busy machine may break while it is set up: what only asks, asks once more.
-        for _ in range(2 if method == "GET" else 1):
+        again = method == "GET"
+        while True:
             try:
                 with closing(connected(self._own.client, namespace, pod, port, seconds)) as link:
                     link.request(method, f"{path}{query}", data, headers)
                     answer = link.getresponse()
                     return Answer(answer.status, answer.read())
-            except (OSError, http.client.HTTPException) as error:
-                broken = error
-            except client.ApiException as error:
-                return Answer(0, f"{type(error).__name__}: {error}".encode())
-        return Answer(0, f"{type(broken).__name__}: {broken}".encode())
+            except (client.ApiException, OSError, http.client.HTTPException) as error:
+                if not again or isinstance(error, client.ApiException):
+                    return Answer(0, f"{type(error).__name__}: {error}".encode())
+                again = False
 
     def prometheus(self, path: str, replica: int = 0, **params: Any) -> Any:
         """The `data` of Prometheus' answer to GET /api/v1/PATH; fails the test where it has none."""

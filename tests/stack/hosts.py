@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from operate import hosts, tools
@@ -28,16 +28,19 @@ def fleet(kept: bool) -> Iterator[Fleet]:
     """Three hosts, one with a disk of its own; `kept` ones stay, and those of an earlier run are taken as they are."""
     folder = Fleet(NAME, []).folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _disk(folder / "disk.img", kept) as device, _reached_by_containers(kept):
-        made = Fleet(
-            NAME,
-            (
-                _host(SILENT, 31, "matching_engines", "bookworm", "trading"),
-                _host(FULL, 32, "databases", "trixie", "database", f"--device={device}"),
-                _host(LEAVING, 33, "wallet_hosts", "bullseye", "finance"),
-            ),
-        )
+    with ExitStack() as undoing:
         try:
+            device = _disk(folder / "disk.img", undoing)
+            _let_containers_reach_them(undoing)
+            made = Fleet(
+                NAME,
+                (
+                    _host(SILENT, 31, "matching_engines", "bookworm", "trading"),
+                    _host(FULL, 32, "databases", "trixie", "database", f"--device={device}"),
+                    _host(LEAVING, 33, "wallet_hosts", "bullseye", "finance"),
+                ),
+            )
+            undoing.callback(made.stop)
             if not (kept and made.runs()):
                 made.start()
                 shutil.rmtree(made.secrets, ignore_errors=True)
@@ -46,37 +49,28 @@ def fleet(kept: bool) -> Iterator[Fleet]:
                 succeeded(made.play("node-exporters", "-e", "batch=3"))
             yield made
         finally:
-            if not kept:
-                made.stop()
+            if kept:
+                undoing.pop_all()
 
 
-@contextmanager
-def _disk(image: Path, kept: bool) -> Iterator[str]:
+def _disk(image: Path, undoing: ExitStack) -> str:
     """A block device with an empty file system, which this machine itself does not mount."""
     before = subprocess.run(["losetup", "-j", image], capture_output=True, text=True, check=True).stdout
     if before:
-        yield before.partition(":")[0]
-        return
+        return before.partition(":")[0]
     with image.open("wb") as file:
         file.truncate(DISK_BYTES)
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    found = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True).stdout
-    try:
-        yield found.strip()
-    finally:
-        if not kept:
-            subprocess.run(["losetup", "--detach", found.strip()], check=False)
+    shown = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True, check=True).stdout
+    device = shown.strip()
+    undoing.callback(subprocess.run, ["losetup", "--detach", device], check=False)
+    return device
 
 
-@contextmanager
-def _reached_by_containers(kept: bool) -> Iterator[None]:
+def _let_containers_reach_them(undoing: ExitStack) -> None:
     """Docker keeps its networks apart; hosts in a data centre are not."""
-    rules = [(side, f"{SUBNET}.0/24", "-j", "ACCEPT") for side in ("-s", "-d")]
-    for rule in rules:
-        if subprocess.run(["iptables", "-C", "DOCKER-USER", *rule], capture_output=True, check=False).returncode:
-            subprocess.run(["iptables", "-I", "DOCKER-USER", *rule], check=True)
-    try:
-        yield
-    finally:
-        for rule in rules if not kept else ():
-            subprocess.run(["iptables", "-D", "DOCKER-USER", *rule], capture_output=True, check=False)
+    for side in ("-s", "-d"):
+        rule = ("DOCKER-USER", side, f"{SUBNET}.0/24", "-j", "ACCEPT")
+        if subprocess.run(["iptables", "-C", *rule], capture_output=True, check=False).returncode:
+            subprocess.run(["iptables", "-I", *rule], check=True)
+        undoing.callback(subprocess.run, ["iptables", "-D", *rule], capture_output=True, check=False)

@@ -78,25 +78,19 @@ def _probes(workload: Workload) -> dict[str, Any]:
         return {}
     alive = _action(workload, probe, probe.live_path or probe.path)
     ready = _action(workload, probe, probe.path)
-    # A program that is started in the container for each question costs a node more than all requests of a scrape do.
-    dear = 2 if "exec" in ready else 1
-
-    def asked(action: dict[str, Any], every: int, until: float) -> dict[str, Any]:
-        """Ask every few seconds; it has failed after `until` seconds without a good answer."""
-        period = every * dear
-        return {
-            **action,
-            "periodSeconds": period,
-            "timeoutSeconds": 5,
-            "failureThreshold": math.ceil(until / period),
-        }
-
     return {
-        "startupProbe": asked(alive, every=2, until=probe.start_limit),
-        "readinessProbe": asked(ready, every=5, until=15),
+        "startupProbe": _asked(alive, every=2, until=probe.start_limit),
+        "readinessProbe": _asked(ready, every=5, until=15),
         # A minute of silence before a restart: a restart loses more than a slow minute does.
-        "livenessProbe": asked(alive, every=15, until=60),
+        "livenessProbe": _asked(alive, every=15, until=60),
     }
+
+
+def _asked(action: dict[str, Any], every: int, until: float) -> dict[str, Any]:
+    """Ask every few seconds; it has failed after `until` seconds without a good answer."""
+    # A program that is started in the container for each question costs a node more than all requests of a scrape do.
+    period = 2 * every if "exec" in action else every
+    return {**action, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": math.ceil(until / period)}
 
 
 def _action(workload: Workload, probe: Probe, path: str) -> dict[str, Any]:
@@ -122,13 +116,13 @@ def first_configuration(workload: Workload) -> dict[str, Any]:
 def reloader(workload: Workload) -> dict[str, Any]:
     """Checks each change, hands it over, and tells by its metrics whether it was taken."""
     port = {"name": "reloader", "containerPort": RELOADER_PORT, "protocol": "TCP"}
-    alive = {"tcpSocket": {"port": RELOADER_PORT}, "periodSeconds": 15, "timeoutSeconds": 5, "failureThreshold": 4}
+    listens = {"tcpSocket": {"port": RELOADER_PORT}}
     return {
         **_script(workload, "config-reloader", "watch"),
         "ports": [port],
-        "readinessProbe": {**alive, "periodSeconds": 5},
-        "livenessProbe": alive,
-        "startupProbe": {**alive, "periodSeconds": 2, "failureThreshold": 30},
+        "readinessProbe": _asked(listens, every=5, until=20),
+        "livenessProbe": _asked(listens, every=15, until=60),
+        "startupProbe": _asked(listens, every=2, until=60),
     }
 
 
