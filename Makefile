@@ -6,7 +6,7 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status secrets images node-exporter render test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes \
+.PHONY: help up down status query secrets images node-exporter render preview policies check-service test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes \
   quiet-week storm record-metrics \
   lint format lock bench dashboards-page faults cluster-up cluster-down
 
@@ -25,6 +25,9 @@ down: $(VENV) ## stop the stack; data stays unless PURGE=1 (on a cluster UNPROTE
 status: $(VENV) ## components, addresses, state
 	@$(OPERATE) status
 
+query: $(VENV) ## what a PromQL expression gives now: make query Q='up == 0'
+	@$(OPERATE) query -- "$$Q"
+
 secrets: $(VENV) ## create the Secrets of a stack on Kubernetes from the environment
 	@$(OPERATE) secrets
 
@@ -36,6 +39,15 @@ node-exporter: $(VENV) ## build the program that playbooks/node-exporters.yml pu
 
 render: $(VENV) ## write the stack's resources below .render/$(STACK)
 	@$(PYTHON) -m infra.render --stack $(STACK)
+
+preview: $(VENV) ## what the working tree changes against BASE (HEAD), without an engine or credentials, as Markdown
+	@$(OPERATE) preview $(if $(BASE),--base $(BASE))
+
+policies: $(VENV) ## what the stack declares against the policies of policies/, without an engine
+	@$(OPERATE) policies
+
+check-service: $(VENV) ## does a running service keep the contract? URL=http://host:port SERVICE=name
+	@$(OPERATE) check-service --url "$(URL)" --service "$(SERVICE)" $(if $(CAPABILITIES),--capabilities $(CAPABILITIES))
 
 # Three processes: the two live stacks and the alerting tests mostly wait; what computes begins when one of them is done.
 test: lint ## everything: lint, unit, rule and alerting tests, the live stack `test` on Docker, `staging` on a cluster
@@ -83,7 +95,7 @@ dashboards-page: $(VENV) ## the dashboards as one HTML page, without a Grafana; 
 lint: $(VENV) ## ruff, mypy, yamllint, ansible-lint, and each tool's own checker over its configuration
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
-	@$(PYTHON) -m mypy infra operate simulator tests
+	@$(PYTHON) -m mypy infra operate policies simulator tests
 	@.venv/bin/yamllint --strict .
 	@PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint -q
 	@.venv/bin/ansible-playbook --syntax-check playbooks/*.yml >/dev/null

@@ -5,7 +5,23 @@ import sys
 
 from infra import assembly, checks, credentials, stack
 from infra.errors import InputError
-from operate import bench, checkers, cluster, deploy, engine, hosts, images, preflight, quiet_week, record, status
+from operate import (
+    bench,
+    checkers,
+    cluster,
+    contract,
+    deploy,
+    engine,
+    hosts,
+    images,
+    policies,
+    preflight,
+    preview,
+    query,
+    quiet_week,
+    record,
+    status,
+)
 from operate.dashboards import picture
 from operate.progress import loud
 
@@ -53,6 +69,12 @@ def down(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def down_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `down`."""
+    parser.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
+    parser.add_argument("--unprotect", action="store_true", help="with --purge, on a cluster: yes, the data too")
+
+
 def show(arguments: argparse.Namespace) -> int:
     """Print the table of components."""
     current = stack.load(arguments.stack)
@@ -98,13 +120,26 @@ COMMANDS = {
     "node-exporter": hosts.run,
     "check": check,
     "bench": bench.run,
+    "query": query.run,
+    "check-service": contract.run,
+    "preview": preview.run,
+    "policies": policies.run,
     "quiet-week": quiet_week.run,
     "record-metrics": record.run,
     "dashboards-page": picture.run,
 }
+ARGUMENTS = {
+    down: down_arguments,
+    query.run: query.arguments,
+    contract.run: contract.arguments,
+    preview.run: preview.arguments,
+    quiet_week.run: quiet_week.arguments,
+    bench.run: bench.arguments,
+    picture.run: picture.arguments,
+}
 
 
-def main() -> int:
+def main(command_line: list[str] | None = None) -> int:
     """Parse the command line and run one command; bad input is one sentence and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m operate", description=__doc__)
     parser.add_argument("--stack", default="dev", help="the stack (default: dev)")
@@ -112,18 +147,9 @@ def main() -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(run=function)
-        if function is quiet_week.run:
-            quiet_week.arguments(command)
-        if function is bench.run:
-            bench.arguments(command)
-        if function is picture.run:
-            picture.arguments(command)
-        if function is down:
-            command.add_argument("--purge", action="store_true", help="remove the volumes and generated secrets too")
-            command.add_argument(
-                "--unprotect", action="store_true", help="with --purge, on a cluster: yes, the data too"
-            )
-    arguments = parser.parse_args()
+        if function in ARGUMENTS:
+            ARGUMENTS[function](command)
+    arguments = parser.parse_args(command_line)
     try:
         return int(arguments.run(arguments))
     except InputError as error:

@@ -107,7 +107,10 @@ class Cluster:
             return None
 
     def ask(self, pod: str, port: int, path: str) -> Any:
-        """The JSON that a pod of the platform answers to GET `path`, through the API server; None while it cannot."""
+        """The JSON that a pod of the platform answers to GET `path`, through the API server; None while it cannot.
+
+        What Prometheus refuses to evaluate is an answer too, which says why.
+        """
         from kubernetes import client  # noqa: PLC0415
 
         try:
@@ -116,7 +119,7 @@ class Cluster:
                     "GET", path, headers={"Authorization": f"Basic {self._credentials()}", "Connection": "close"}
                 )
                 answer = link.getresponse()
-                return json.loads(answer.read()) if answer.status == HTTPStatus.OK else None
+                return json.loads(answer.read()) if answer.status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) else None
         except (client.ApiException, OSError, http.client.HTTPException, ValueError):
             return None
 

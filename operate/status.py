@@ -30,7 +30,7 @@ class Target:
 def targets(stack: Stack) -> list[Target]:
     """Prometheus' active targets; empty while it does not answer."""
     try:
-        answer = requests.get(f"{_prometheus(stack)}/api/v1/targets", params={"state": "active"}, timeout=3).json()
+        answer = requests.get(f"{prometheus(stack)}/api/v1/targets", params={"state": "active"}, timeout=3).json()
     except (requests.RequestException, ValueError):
         return []
     return [
@@ -41,12 +41,12 @@ def targets(stack: Stack) -> list[Target]:
 
 def query(stack: Stack, expression: str) -> float:
     """The value of a PromQL expression with one series; NaN without one."""
-    answer = requests.get(f"{_prometheus(stack)}/api/v1/query", params={"query": expression}, timeout=10).json()
+    answer = requests.get(f"{prometheus(stack)}/api/v1/query", params={"query": expression}, timeout=10).json()
     result = answer["data"]["result"]
     return float(result[0]["value"][1]) if result else math.nan
 
 
-def _prometheus(stack: Stack) -> str:
+def prometheus(stack: Stack) -> str:
     return f"http://{stack.settings.bind_address}:{stack.settings.prometheus_port}"
 
 
@@ -100,7 +100,7 @@ def wait(stack: Stack, seconds: int = 240) -> None:
     def remedy(left: list[str]) -> str:
         first = left[0].split()[0]
         container = f"`docker logs monitoring-{stack.name}-{first}`"
-        where = f"{_prometheus(stack)}/targets" if first in ("target", "Prometheus") else container
+        where = f"{prometheus(stack)}/targets" if first in ("target", "Prometheus") else container
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
         return f"{more}; see {where}, then run `make up` again."
 
