@@ -6,7 +6,18 @@ from typing import Any
 import yaml
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class Dumper(_DUMPER):  # type: ignore[misc]
+    """Writes texts of several lines as literal blocks: a reviewer reads them, and their changes, as they are."""
+
+
+def _literal(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, _literal)
 
 
 def load(text: str) -> Any:

@@ -84,42 +84,38 @@ def _values(stack: str, overrides: dict[str, Any] | None, root: Path) -> dict[st
     return {**settings.stack_file_values(stack, root), **(overrides or {})}
 
 
+def files(
+    stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
+) -> dict[str, str]:
+    """The text of each file that `write` writes, by its path below .render/<stack>. Raises InputError."""
+    values = _values(stack, overrides, root)
+    declared = resources(stack, overrides, root, notes)
+    current = load(stack, settings.from_config(values, f"Pulumi.{stack}.yaml"), root)
+    triples = [(r.type, r.name, r.inputs) for r in declared]
+    if current.settings.target == "kubernetes":
+        found = {name: _yaml(*objects) for name, objects in manifests.files(triples).items()}
+        found["secrets.txt"] = manifests.secrets_wanted(current, assembly.workloads(current))
+    else:
+        found = {"compose.yaml": _yaml(compose.document(stack, triples))}
+    # The dashboards also where there is no image of Grafana.
+    return found | {f"dashboards/{page.uid}.json": page.text for page in dashboards.pages(current)}
+
+
 def write(
     stack: str, overrides: dict[str, Any] | None = None, root: Path = ROOT, notes: list[str] | None = None
 ) -> list[Path]:
     """Write the stack's files below .render/<stack>, replacing what an earlier run left. Returns them."""
-    values = _values(stack, overrides, root)
-    declared = resources(stack, overrides, root, notes)
-    current = load(stack, settings.from_config(values, f"Pulumi.{stack}.yaml"), root)
+    texts = files(stack, overrides, root, notes)
     directory = root / ".render" / stack
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "dashboards").mkdir(parents=True)
-    triples = [(r.type, r.name, r.inputs) for r in declared]
-    if current.settings.target == "kubernetes":
-        files = {name: _yaml(*objects) for name, objects in manifests.files(triples).items()}
-        files["secrets.txt"] = manifests.secrets_wanted(current, assembly.workloads(current))
-    else:
-        files = {"compose.yaml": _yaml(compose.document(stack, triples))}
-    # The dashboards also where there is no image of Grafana.
-    files |= {f"dashboards/{page.uid}.json": page.text for page in dashboards.pages(current)}
-    for name, text in files.items():
+    for name, text in texts.items():
         (directory / name).write_text(text)
-    return [directory / name for name in files]
+    return [directory / name for name in texts]
 
 
 def _yaml(*objects: dict[str, Any]) -> str:
-    return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=True, width=160, allow_unicode=True)
-
-
-class _Dumper(documents.Dumper):  # type: ignore[misc]
-    """Writes files' contents as literal blocks, so that a reviewer reads them as they are."""
-
-
-def _literal(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _literal)
+    return yaml.dump_all(objects, Dumper=documents.Dumper, sort_keys=True, width=160, allow_unicode=True)
 
 
 def main() -> int:

@@ -72,7 +72,7 @@ class Alerting:
 def read(stack: Stack) -> Alerting:
     """Rules and thresholds, checked against each other; the tuning as it stands. Raises InputError."""
     documents = {path.name: _read(path, stack.root) for path in sorted((stack.root / FOLDER).glob("*.yml"))}
-    alerting = Alerting(documents, _thresholds(stack.root), _tuning(stack))
+    alerting = Alerting(documents, thresholds(stack.root), _tuning(stack))
     _check_rules(alerting)
     return alerting
 
@@ -207,7 +207,7 @@ def _read(path: Path, root: Path) -> Document:
     return {"groups": groups}
 
 
-def _thresholds(root: Path) -> dict[str, Threshold]:
+def thresholds(root: Path) -> dict[str, Threshold]:
     try:
         return TypeAdapter(dict[str, Threshold]).validate_python(read_yaml(root / THRESHOLDS, root))
     except ValidationError as error:
