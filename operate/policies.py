@@ -1,0 +1,22 @@
+"""`make policies`: the policies of the pack on what the program declares for a stack, without an engine."""
+
+import argparse
+import sys
+
+from infra import render
+from policies.policies import POLICIES, violations
+from policies.resources import Declared
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what a stack declares against the policies; exit status 1 where there is anything."""
+    found = violations(declared(options.stack))
+    for words in found:
+        print(words, file=sys.stderr)
+    print(f"stack {options.stack}: {len(POLICIES)} policies, {len(found)} violations")
+    return 1 if found else 0
+
+
+def declared(stack: str) -> list[Declared]:
+    """What the program declares for a stack. Raises InputError."""
+    return [Declared(resource.type, resource.name, resource.inputs) for resource in render.resources(stack)]
