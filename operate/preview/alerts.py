@@ -106,7 +106,7 @@ def _thresholds(old: Alerts, new: Alerts, units: Mapping[str, str]) -> Iterator[
             one, other = (side.get(service, side[EVERY]) for side in (before, after))
             if one != other:
                 whom = "all services" if service == EVERY else service
-                yield f"**{alert}**: threshold {one} → {other} {units.get(alert, '')} for {whom}"
+                yield f"**{alert}**: threshold {float(one):g} → {float(other):g} {units.get(alert, '')} for {whom}"
 
 
 def _mutes(old: Alerts, new: Alerts) -> Iterator[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -121,7 +124,18 @@ def _panels(page: Document) -> dict[str, Any]:
 
 
 def _diff(name: str, old: str, new: str) -> list[str]:
-    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, lineterm="", n=_CONTEXT))
+    """The changed lines by git, whose patience keeps an inserted block in one piece where lines repeat."""
+    with tempfile.TemporaryDirectory(prefix="preview-") as folder:
+        before, after = Path(folder, "before"), Path(folder, "after")
+        before.write_text(old)
+        after.write_text(new)
+        command = ["git", "diff", "--no-index", "--no-color", "--no-ext-diff", "--patience", f"--unified={_CONTEXT}"]
+        done = subprocess.run([*command, before, after], capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("@@"))
+    # What git says behind the second @@ is its guess at a function's name.
+    hunks = [re.sub(r"^(@@ [^@]+ @@).*", r"\1", line) for line in lines[first:]]
+    return [f"--- {name}", f"+++ {name}", *hunks]
 
 
 def _text(item: Document) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,9 @@ from infra.settings import ROOT
 from infra.targets.kubernetes.manifest import name_of
 
 Document = dict[str, Any]
+# The pinned images, whatever this machine has built in their place: a preview reads alike on every machine.
+ANYWHERE = {"images": "registry"}
+_BUILT = re.compile(r"(image: localhost/\S+)-[0-9a-f]{12}\b")
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ class Side:
 def both(stack: str, base: str, root: Path = ROOT) -> tuple[Side, Side]:
     """Before and after. Raises InputError where the commit is unknown or does not render."""
     archive = _archive(base, root)
-    with ThreadPoolExecutor() as pool, tempfile.TemporaryDirectory(prefix="preview-") as folder:
+    with tempfile.TemporaryDirectory(prefix="preview-") as folder, ThreadPoolExecutor() as pool:
         before = pool.submit(_of_commit, stack, base, archive, Path(folder))
-        after = _parsed(render.files(stack, root=root))
+        after = _parsed(render.files(stack, ANYWHERE, root=root), root)
         return before.result(), after
 
 
@@ -64,18 +68,22 @@ def _of_commit(stack: str, base: str, archive: bytes, folder: Path) -> Side:
     if not (folder / f"Pulumi.{stack}.yaml").exists():
         return Side()
     # Its own code renders it, in a process of its own; the dependencies are those of the working tree.
-    command = [sys.executable, "-m", "infra.render", "--stack", stack]
+    settings = [word for key, value in ANYWHERE.items() for word in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "infra.render", "--stack", stack, *settings]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
         raise InputError(f"{base} does not render stack {stack}: {words} Name another BASE.")
     rendered = folder / ".render" / stack
-    return _parsed({str(path.relative_to(rendered)): path.read_text() for path in rendered.rglob("*.*")})
+    return _parsed({str(path.relative_to(rendered)): path.read_text() for path in rendered.rglob("*.*")}, folder)
 
 
-def _parsed(rendered: dict[str, str]) -> Side:
+def _parsed(rendered: dict[str, str], root: Path) -> Side:
     side = Side()
-    for name, text in rendered.items():
+    for name, written in rendered.items():
+        # Docker mounts secrets by absolute path, which is another one in each checkout; the simulator's image is named
+        # after its content where `make images` has built it.
+        text = _BUILT.sub(r"\1", written.replace(str(root), "."))
         if name.startswith("dashboards/"):
             page = json.loads(text)
             side.pages[page["uid"]] = page
