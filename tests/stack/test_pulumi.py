@@ -42,6 +42,21 @@ def test_edited_rule_changes_prometheus_and_nothing_else(pulumi: str, live: Live
     assert changed == {"prometheus"}
 
 
+def test_policies_stop_a_preview(pulumi: str, live: Live) -> None:
+    fine = preview(pulumi, "--policy-pack", "policies")
+    assert fine.returncode == 0, fine.stdout[-2000:]
+    path = live.stack.root / f"Pulumi.{STACK}.yaml"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace("config:\n", "config:\n  monitoring:retentionDays: 29\n"))
+        stopped = preview(pulumi, "--policy-pack", "policies")
+    finally:
+        path.write_text(before)
+    assert stopped.returncode != 0
+    assert "metrics-are-kept" in stopped.stdout
+    assert "29d keeps metrics for under 30 days" in stopped.stdout
+
+
 def test_containers_are_those_render_describes(pulumi: str, live: Live) -> None:
     """Image, arguments, environment, files, mounts, ports, network, limits and user, container by container."""
     assert pulumi
