@@ -208,6 +208,7 @@ def _read(path: Path, root: Path) -> Document:
 
 
 def thresholds(root: Path) -> dict[str, Threshold]:
+    """The default thresholds by alert. Raises InputError."""
     try:
         return TypeAdapter(dict[str, Threshold]).validate_python(read_yaml(root / THRESHOLDS, root))
     except ValidationError as error:
@@ -249,6 +250,7 @@ def _check_rules(alerting: Alerting) -> None:
 
 def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
     known = {rule["alert"] for _, rule in alerting.alerts} | {catalog_rules.METRIC_MISSING}
+    heartbeats = {rule["alert"] for _, rule in alerting.alerts if rule["labels"]["severity"] == "none"}
     subjects |= {EVERY, *stack.catalog.by_name, *stack.catalog.dependencies}
     for alert, services in alerting.tuning.items():
         for service, tuning in services.items():
@@ -264,6 +266,8 @@ def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
                 )
             if alert not in known:
                 raise InputError(f"{place}: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
+            if alert in heartbeats:
+                raise InputError(f"{place}: {alert} is the heartbeat, whose end tells that alerting is dead; remove it.")
             if tuning.threshold is not None and alert not in alerting.thresholds:
                 raise InputError(
                     f"{place}: {alert} has no threshold to change; {THRESHOLDS} lists those that have one."

@@ -123,6 +123,12 @@ class Cluster:
         except (client.ApiException, OSError, http.client.HTTPException, ValueError):
             return None
 
+    def ask_prometheus(self, path: str) -> Any:
+        """What the first replica of Prometheus that answers says to GET `path`; None while none does."""
+        replicas = next(each for each in assembly.workloads(self.stack) if each.name == "prometheus").replicas
+        answers = (self.ask(f"prometheus-{number}", 9090, path) for number in range(replicas))
+        return next((answer for answer in answers if answer is not None), None)
+
     def _credentials(self) -> str:
         """What the platform's own probes sign in with."""
         secret = self.api.resources.get(api_version="v1", kind="Secret").get(
@@ -251,7 +257,7 @@ def _updated(state: Any) -> int:
 
 def targets(here: Cluster) -> list[dict[str, Any]]:
     """Prometheus' active targets; empty while it does not answer."""
-    answer = here.ask("prometheus-0", 9090, "/api/v1/targets?state=active")
+    answer = here.ask_prometheus("/api/v1/targets?state=active")
     return answer["data"]["activeTargets"] if answer else []
 
 

@@ -53,7 +53,7 @@ def ask(current: Stack, expression: str) -> list[Series]:
 
 def _answer(current: Stack, path: str) -> Any:
     if current.settings.target == "kubernetes":
-        return cluster.Cluster(current).ask("prometheus-0", 9090, path)
+        return cluster.Cluster(current).ask_prometheus(path)
     try:
         return requests.get(status.prometheus(current) + path, timeout=30).json()
     except (requests.RequestException, ValueError):

@@ -156,6 +156,8 @@ def test_tuning_in_the_settings(project: Path) -> None:
     assert "unknown alert 'HighErorRate'" in said
     said = refused(project, alerts={"HighErrorRate": {"walet-service": {"threshold": 0.1}}})
     assert "unknown service 'walet-service'" in said
+    said = refused(project, alerts={"Watchdog": {"*": {"mute": "it never stops"}}})
+    assert "Watchdog is the heartbeat" in said
 
 
 def test_rule_without_what_people_need(project: Path, edit: Edit) -> None:

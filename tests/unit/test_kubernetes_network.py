@@ -223,5 +223,17 @@ def test_only_nodes_the_api_and_the_outside_are_named_by_port_alone() -> None:
         stores = {15692, 5432, 6379} if stack == "prod" else set()
         assert open_ports.pop("prometheus") == {443, 6443, 8888, 9100, 10250} | (stores & {15692})
         assert open_ports.pop("alertmanager") == {443} | ({587} if stack == "prod" else set())
-        assert open_ports.pop("blackbox-exporter") == set()
+        assert open_ports.pop("blackbox-exporter") == ({443} if stack == "prod" else set())
         assert {port for ports in open_ports.values() for port in ports} == stores - {15692}
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_replicas_gossip_over_both_protocols(direction: str) -> None:
+    """Over TCP alone, Alertmanagers suspect each other at every lost probe."""
+    policy = next(
+        each
+        for each in declared("prod").objects
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "alertmanager"
+    )
+    open_ports = [(port["port"], port["protocol"]) for rule in policy["spec"][direction] for port in rule["ports"]]
+    assert {protocol for port, protocol in open_ports if port == 9094} == {"TCP", "UDP"}

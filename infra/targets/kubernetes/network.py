@@ -43,13 +43,14 @@ def _ingress(stack: Stack, workload: Workload, callers: Sequence[Workload]) -> l
     rules = []
     for port in sorted({call.port for caller in callers for call in caller.calls if call.to == workload.name}):
         asking = [caller for caller in callers if Call(workload.name, port) in caller.calls]
-        rules.append({"from": [_pods(stack, caller) for caller in asking], "ports": [_tcp(port)]})
+        peers = [_pods(stack, caller) for caller in asking]
+        rules.append({"from": peers, "ports": _ports(_protocols(port, gossip=asking == [workload]))})
     if workload.kind == "per-node":
         # Scraped at the node's address, so that the caller is no pod any more where traffic is translated.
-        rules += [{"ports": [_tcp(port)]} for port in sorted({scrape.port for scrape in workload.scrapes})]
+        rules += [{"ports": _ports(_protocols(port))} for port in sorted({scrape.port for scrape in workload.scrapes})]
     if workload.name == "grafana":
         controller = _namespace(stack.settings.ingress_namespace)
-        rules.append({"from": [controller], "ports": [_tcp(port.number) for port in workload.ports]})
+        rules.append({"from": [controller], "ports": _ports({(port.number, "TCP") for port in workload.ports})})
     return rules
 
 
@@ -57,17 +58,13 @@ def _egress(stack: Stack, workload: Workload, others: Sequence[Workload]) -> lis
     if not workload.calls:
         return []
     by_name = {other.name: other for other in others}
-    ports: dict[str, set[int]] = {}
+    ports: dict[str, set[tuple[int, str]]] = {}
     peers: dict[str, list[Peer]] = {}
     for call in workload.calls:
         to = _destination(stack, call.to, by_name)
-        ports.setdefault(str(to), set()).add(call.port)
+        ports.setdefault(str(to), set()).update(_protocols(call.port, gossip=call.to == workload.name))
         peers[str(to)] = to
-    rules = [
-        {**({"to": to} if to else {}), "ports": [_tcp(port) for port in sorted(ports[key])]}
-        for key, to in peers.items()
-    ]
-    return [_names(), *rules]
+    return [_names(), *({**({"to": to} if to else {}), "ports": _ports(ports[key])} for key, to in peers.items())]
 
 
 def _destination(stack: Stack, name: str, by_name: dict[str, Workload]) -> list[Peer]:
@@ -89,7 +86,7 @@ def _destination(stack: Stack, name: str, by_name: dict[str, Workload]) -> list[
 
 def _names() -> dict[str, Any]:
     dns = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
-    return {"to": [dns], "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}
+    return {"to": [dns], "ports": _ports({(53, "TCP"), (53, "UDP")})}
 
 
 def _namespace(name: str) -> Peer:
@@ -100,5 +97,10 @@ def _pods(stack: Stack, workload: Workload) -> Peer:
     return {**_namespace(namespace_of(stack, workload)), "podSelector": {"matchLabels": selector(workload)}}
 
 
-def _tcp(port: int) -> dict[str, Any]:
-    return {"port": port, "protocol": "TCP"}
+def _protocols(port: int, *, gossip: bool = False) -> set[tuple[int, str]]:
+    """Replicas tell each other over TCP what they know, and over UDP that they live."""
+    return {(port, "TCP"), *([(port, "UDP")] if gossip else [])}
+
+
+def _ports(allowed: set[tuple[int, str]]) -> list[dict[str, Any]]:
+    return [{"port": port, "protocol": protocol} for port, protocol in sorted(allowed)]
