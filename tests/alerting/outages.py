@@ -88,10 +88,10 @@ OUTAGES = [
         ],
     ),
     Outage(
-        "a service under maintenance is quiet",
+        "a service under maintenance is quiet, but for money and intruders",
         _of("no-11", "ServiceUnderMaintenance"),
-        _of("no-11", "ServiceDown", "HighErrorRateWarning", "LedgerDifference"),
-        _of("no-12", "ServiceDown"),
+        _of("no-11", "ServiceDown", "HighErrorRateWarning", "PendingWithdrawalsBacklog"),
+        [*_of("no-12", "ServiceDown"), *_of("no-11", "LedgerDifference", "HotWalletLow", "SuspiciousLoginAttempts")],
     ),
     Outage(
         "and so are the symptoms of those that depend on it",
