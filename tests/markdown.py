@@ -48,6 +48,14 @@ def commands(path: Path) -> list[Command]:
     return found
 
 
+def fences(path: Path) -> Iterator[tuple[str, str]]:
+    """The language and the mark of each fence."""
+    for token in _tokens(path.read_text()):
+        if token.type == "fence":
+            language, _, mark = token.info.partition(" ")
+            yield language, mark.strip()
+
+
 def _joined(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     text = ""
     for number, line in lines:

@@ -7,18 +7,12 @@ import pytest
 
 from infra.settings import ROOT
 from operate.documents import runbooks
+from tests.documented import LOOKS
 from tests.labels import Reader
 from tests.markdown import CHANGES, Command, broken, commands, exported
 
 FOLDER = ROOT / runbooks.RUNBOOKS
 PAGES = sorted(FOLDER.glob("*.md"))
-# What a check may run: it only looks.
-LOOKS = re.compile(
-    r"export |make (query|status)\b"
-    r"|docker (ps|logs|inspect|stats --no-stream|exec \S+ (psql|rabbitmqctl (list_|status)|amtool .*(query|show)))"
-    r"|kubectl (-n \S+ )?(get|describe|logs|top|exec \S+ (-c \S+ )?-- (psql|rabbitmqctl (list_|status)))"
-    r"|curl -s"
-)
 
 
 @pytest.fixture(scope="module")
