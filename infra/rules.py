@@ -267,7 +267,7 @@ def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
             if alert not in known:
                 raise InputError(f"{place}: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
             if alert in heartbeats:
-                raise InputError(f"{place}: {alert} is the heartbeat, whose end tells that alerting is dead; remove it.")
+                raise InputError(f"{place}: {alert} is the heartbeat, whose end says that alerting is dead; remove it.")
             if tuning.threshold is not None and alert not in alerting.thresholds:
                 raise InputError(
                     f"{place}: {alert} has no threshold to change; {THRESHOLDS} lists those that have one."

@@ -40,7 +40,8 @@ def check(known: Catalog, service: Service, answer: Answer) -> Iterator[Finding]
     version = body.get("version")
     told = isinstance(version, str) and bool(version)
     yield Finding(f"{place} version", repr(version), "" if told else "the running version, as a string")
-    yield _dependencies(f"{place} dependencies", body.get("dependencies"), set(known.called_by(service)))
+    wanted = set(known.called_by(service)) if service.name in known.by_name else None
+    yield _dependencies(f"{place} dependencies", body.get("dependencies"), wanted)
 
 
 def _timestamp(what: str, value: Any) -> Finding:
@@ -55,13 +56,17 @@ def _timestamp(what: str, value: Any) -> Finding:
     return Finding(what, repr(value), "" if age < SKEW_SECONDS else f"{remedy}; this is {age:.0f} s away from now")
 
 
-def _dependencies(what: str, value: Any, wanted: set[str]) -> Finding:
+def _dependencies(what: str, value: Any, wanted: set[str] | None) -> Finding:
+    """Without a catalog entry, `wanted` is None: any names will do."""
     if not isinstance(value, dict):
-        return Finding(what, repr(value), f"an object with a state for {', '.join(sorted(wanted)) or 'no dependency'}")
+        names = ", ".join(sorted(wanted or ())) or "each dependency"
+        return Finding(what, repr(value), f"an object with a state for {names}")
     states = {name: state for name, state in value.items() if state not in DEPENDENCY_STATES}
     if states:
         name, state = next(iter(states.items()))
         return Finding(what, f"{name}: {state!r}", f"each state is one of {', '.join(DEPENDENCY_STATES)}")
+    if wanted is None:
+        return Finding(what, ", ".join(value) or "none")
     if missing := wanted - value.keys():
         return Finding(what, ", ".join(value) or "none", f"also the state of {', '.join(sorted(missing))}")
     if more := value.keys() - wanted:
