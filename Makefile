@@ -43,7 +43,7 @@ render: $(VENV) ## write the stack's resources below .render/$(STACK)
 preview: $(VENV) ## what the working tree changes against BASE (HEAD), without an engine or credentials, as Markdown
 	@$(OPERATE) preview $(if $(BASE),--base $(BASE))
 
-policies: $(VENV) ## what the stack declares against the policies of policies/, without an engine
+policies: $(VENV) ## what the stack declares against the policies of policies/ and checkov's, without an engine
 	@$(OPERATE) policies
 
 check-service: $(VENV) ## does a running service keep the contract? URL=http://host:port SERVICE=name
@@ -109,6 +109,8 @@ lock: $(VENV) ## pin every dependency anew, with hashes
 	  --extra dev pyproject.toml simulator/requirements.in --output-file requirements.txt
 	@.venv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 simulator/requirements.in --output-file simulator/requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  operate/checkov/requirements.in --output-file operate/checkov/requirements.txt
 
 bench: $(VENV) ## as figures: the stack's start, memory and idle load, its dashboards' speed, the playbook on 50 hosts (root)
 	@$(OPERATE) bench

@@ -104,7 +104,6 @@ class Security:
     user: int
     group: int
     capabilities: tuple[str, ...] = ()
-    host_pid: bool = False
     # Stands in the machine's own network: its interfaces are what it measures.
     host_network: bool = False
 

@@ -1,19 +1,20 @@
-"""`make policies`: the policies of the pack on what the program declares for a stack, without an engine."""
+"""`make policies`: the policies of the pack, and those of checkov, on what the program declares for a stack, without an engine."""
 
 import argparse
 import sys
 
 from infra import render
+from operate import checkov
 from policies.policies import POLICIES, violations
 from policies.resources import Declared
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say what a stack declares against the policies; exit status 1 where there is anything."""
-    found = violations(declared(options.stack))
+    """Say what a stack declares against the policies and checkov; exit status 1 where there is anything."""
+    found = [*violations(declared(options.stack)), *checkov.findings(options.stack)]
     for words in found:
         print(words, file=sys.stderr)
-    print(f"stack {options.stack}: {len(POLICIES)} policies, {len(found)} violations")
+    print(f"stack {options.stack}: {len(POLICIES)} policies and checkov, {len(found)} violations")
     return 1 if found else 0
 
 

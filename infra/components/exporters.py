@@ -30,7 +30,7 @@ def node(stack: Stack) -> Workload:
         image=stack.images["node-exporter"],
         team="platform",
         part_of="exporters",
-        security=Security(65534, 65534, host_pid=True, host_network=True),
+        security=Security(65534, 65534, host_network=True),
         resources=Resources(memory=64 * MIB),
         args=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
         ports=(Port("metrics", 9100),),

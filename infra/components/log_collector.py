@@ -13,7 +13,7 @@ def build(stack: Stack) -> Workload:
         team="platform",
         part_of="platform",
         # The log files belong to root.
-        security=Security(0, 0, capabilities=("DAC_READ_SEARCH",)),
+        security=Security(0, 0),
         resources=Resources(memory=160 * MIB),
         args=("--config=/etc/otelcol/config.yml",),
         ports=(Port("health", 13133), Port("metrics", 8888)),

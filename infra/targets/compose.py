@@ -72,8 +72,6 @@ def _service(name: str, inputs: dict[str, Any], configs: dict[str, Any]) -> dict
         service["command"] = _escape(take("command"))
     if "envs" in inputs:
         service["environment"] = _escape(take("envs"))
-    if "pidMode" in inputs:
-        service["pid"] = take("pidMode")
     if "ports" in inputs:
         service["ports"] = [
             {"host_ip": p["ip"], "published": str(p["external"]), "target": p["internal"], "protocol": p["protocol"]}

@@ -73,8 +73,6 @@ def _container(
         optional["healthcheck"] = docker.ContainerHealthcheckArgs(
             tests=test, interval="15s", timeout="4s", retries=3, start_period=_duration(start)
         )
-    if workload.security.host_pid:
-        optional["pid_mode"] = "host"
     published = [port for port in workload.ports if port.published]
     if published:
         optional["ports"] = [

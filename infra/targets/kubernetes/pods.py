@@ -81,8 +81,6 @@ def _template(stack: Stack, workload: Workload) -> dict[str, Any]:
         spec["initContainers"] = [containers.first_configuration(workload)]
     if workload.part_of != "exchange":
         spec["priorityClassName"] = PRIORITY_CLASS
-    if security.host_pid:
-        spec["hostPID"] = True
     if security.host_network:
         spec["hostNetwork"] = True
         spec["dnsPolicy"] = "ClusterFirstWithHostNet"
