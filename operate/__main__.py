@@ -43,7 +43,8 @@ def up(arguments: argparse.Namespace) -> int:
     checks.verify(workloads)
     engine.ensure()
     preflight.ports_free(current)
-    preflight.passwords_match_volumes(current)
+    preflight.passwords_match_volumes(current, at_hand)
+    preflight.receivers_stay(current, at_hand)
     images.ensure(current)
     current = stack.load(arguments.stack)  # which images there are is known only now
     for component, reason in current.images.unavailable.items():

@@ -3,7 +3,9 @@
 import errno
 import socket
 import subprocess
+from collections.abc import Mapping
 
+from infra import credentials
 from infra.errors import InputError
 from infra.stack import Stack
 from operate import containers
@@ -42,8 +44,10 @@ def _holder(port: int) -> str:
     return f" by {rest.split(chr(34))[0]}" if quote else ""
 
 
-def passwords_match_volumes(stack: Stack) -> None:
+def passwords_match_volumes(stack: Stack, at_hand: Mapping[str, str]) -> None:
     """Raise InputError when the databases' volumes are there but the passwords they were made with are not."""
+    if "postgres-password" in at_hand:
+        return
     kept = stack.root / ".secrets" / stack.name / "postgres-password.value"
     volume = f"monitoring-{stack.name}-postgres-primary"
     if stack.settings.data_stores and not kept.exists() and volume in containers.volumes(stack.name):
@@ -51,3 +55,19 @@ def passwords_match_volumes(stack: Stack) -> None:
             f"volume {volume} is here, but .secrets/{stack.name} with its passwords is not; restore that directory, "
             f"or drop the data with `make down STACK={stack.name} PURGE=1`."
         )
+
+
+def receivers_stay(stack: Stack, at_hand: Mapping[str, str]) -> None:
+    """Raise InputError where real receivers would be exchanged for the inbox: nobody means to, and nobody would notice."""
+    if not stack.settings.inbox:
+        return
+    for name, secret in credentials.known(stack.settings).items():
+        place = f".secrets/{stack.name}/alertmanager/{name}"
+        kept = stack.root / place
+        if "/inbox" not in (secret.default or "") and secret.default != "inbox":
+            continue
+        if kept.exists() and kept.read_text() != secret.default and at_hand.get(name) == secret.default:
+            raise InputError(
+                f"{secret.env} is not set, and the running stack has a receiver of its own there: messages would go to "
+                f"the inbox instead; set it again with `export {secret.env}=...`, or remove {place} if they shall."
+            )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic.alias_generators import to_camel
 
-from infra import assembly, checks, render, secretfiles, settings
+from infra import assembly, checks, credentials, render, secretfiles, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import Stack, load
@@ -285,6 +285,30 @@ def test_port_in_use(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             preflight.ports_free(load("dev", root=project))
     assert f"monitoring:prometheusPort: port {port} on 127.0.0.1 is in use" in str(caught.value)
     assert "in Pulumi.dev.yaml" in str(caught.value)
+
+
+def test_real_receivers_are_not_exchanged_for_the_inbox(project: Path) -> None:
+    """A `make up` from a shell that lacks the variable would send pages where nobody looks."""
+    stack = load("dev", root=project)
+    at_hand = credentials.given(stack.settings, {}, {})
+    secretfiles.write(stack, assembly.workloads(stack), {})
+    preflight.receivers_stay(stack, at_hand)
+    kept = project / ".secrets/dev/alertmanager/slack-webhook-url"
+    kept.write_text("https://hooks.exchange.com/services/T1")
+    with pytest.raises(InputError) as caught:
+        preflight.receivers_stay(stack, at_hand)
+    assert "SLACK_WEBHOOK_URL is not set" in str(caught.value)
+    assert "remove .secrets/dev/alertmanager/slack-webhook-url" in str(caught.value)
+    assert "T1" not in str(caught.value)
+    preflight.receivers_stay(stack, {**at_hand, "slack-webhook-url": "https://hooks.exchange.com/services/T2"})
+
+
+def test_volumes_and_their_passwords(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operate.containers.volumes", lambda _stack: {"monitoring-dev-postgres-primary"})
+    stack = load("dev", root=project)
+    with pytest.raises(InputError, match="monitoring-dev-postgres-primary is here"):
+        preflight.passwords_match_volumes(stack, {})
+    preflight.passwords_match_volumes(stack, {"postgres-password": "given"})
 
 
 def test_no_docker_and_no_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
