@@ -6,9 +6,9 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status query secrets images node-exporter render preview policies check-service test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes \
-  quiet-week storm record-metrics \
-  lint format lock bench dashboards-page faults cluster-up cluster-down
+.PHONY: help up down status query secrets images node-exporter render preview policies check-service documents \
+  test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes quiet-week storm faults bench \
+  record-metrics dashboards-page lint format lock cluster-up cluster-down
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
@@ -42,6 +42,9 @@ render: $(VENV) ## write the stack's resources below .render/$(STACK)
 
 preview: $(VENV) ## what the working tree changes against BASE (HEAD), without an engine or credentials, as Markdown
 	@$(OPERATE) preview $(if $(BASE),--base $(BASE))
+
+documents: $(VENV) ## write the documents that follow from rules, contract and drills, and what opens each runbook
+	@$(OPERATE) documents
 
 policies: $(VENV) ## what the stack declares against the policies of policies/ and checkov's, without an engine
 	@$(OPERATE) policies
@@ -95,7 +98,7 @@ dashboards-page: $(VENV) ## the dashboards as one HTML page, without a Grafana; 
 lint: $(VENV) ## ruff, mypy, yamllint, ansible-lint, and each tool's own checker over its configuration
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
-	@$(PYTHON) -m mypy infra operate policies simulator tests
+	@$(PYTHON) -m mypy infra operate policies simulator tests .github/scripts
 	@.venv/bin/yamllint --strict .
 	@PATH=$(CURDIR)/.venv/bin:$$PATH ansible-lint -q
 	@.venv/bin/ansible-playbook --syntax-check playbooks/*.yml >/dev/null

@@ -1,4 +1,4 @@
-"""`make policies`: the policies of the pack, and those of checkov, on what the program declares for a stack, without an engine."""
+"""`make policies`: the policies of the pack and those of checkov, on what a stack declares, without an engine."""
 
 import argparse
 import sys

@@ -58,7 +58,7 @@ def passwords_match_volumes(stack: Stack, at_hand: Mapping[str, str]) -> None:
 
 
 def receivers_stay(stack: Stack, at_hand: Mapping[str, str]) -> None:
-    """Raise InputError where real receivers would be exchanged for the inbox: nobody means to, and nobody would notice."""
+    """Raise InputError where real receivers would be exchanged for the inbox: nobody would notice."""
     if not stack.settings.inbox:
         return
     for name, secret in credentials.known(stack.settings).items():

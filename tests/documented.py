@@ -1,5 +1,6 @@
 """What the documents say to type: the commands that only look, as the two live stacks run them."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -24,18 +25,20 @@ LOOKS = re.compile(
 
 @dataclass(frozen=True)
 class Look:
-    """A command that only looks, with its document's variables filled in, but for those of OWN."""
+    """A command that only looks, as it is written, and the variables that its document sets, but for those of OWN."""
 
     text: str
     page: str
+    variables: Mapping[str, str]
 
-    def on(self, **variables: str) -> str:
-        """The command on a stack."""
-        return filled(self.text, variables)
+    def environment(self, **own: str) -> dict[str, str]:
+        """What the shell that it is typed in has, on a stack."""
+        return {**os.environ, **self.variables, **own}
 
-    def query(self, **variables: str) -> str:
+    def query(self, **own: str) -> str:
         """The expression of a `make query` on a stack."""
-        return next(word[2:] for word in shlex.split(self.on(**variables)) if word.startswith("Q="))
+        words = shlex.split(filled(self.text, {**self.variables, **own}))
+        return next(word[2:] for word in words if word.startswith("Q="))
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
@@ -48,15 +51,15 @@ def unmarked(page: Path) -> list[Command]:
     return [command for command in commands(page) if not command.mark]
 
 
-def looks(*starts: str, pages: list[Path] | None = None) -> list[Look]:
+def looks(*starts: str) -> list[Look]:
     """Each command of the documents that only looks and starts with one of the words, once."""
     found: dict[str, Look] = {}
-    for page in DOCUMENTS if pages is None else pages:
+    for page in DOCUMENTS:
         variables = {name: value for name, value in exported(commands(page)).items() if name not in OWN}
         for command in unmarked(page):
-            text = filled(command.text, variables)
-            if text.split()[0] in starts or text.startswith(tuple(f"{start} " for start in starts)):
-                found.setdefault(text, Look(text, page.relative_to(ROOT).as_posix()))
+            if command.text.startswith(tuple(f"{start} " for start in starts)) or command.text in starts:
+                look = Look(command.text, page.relative_to(ROOT).as_posix(), variables)
+                found.setdefault(filled(command.text, variables), look)
     return list(found.values())
 
 

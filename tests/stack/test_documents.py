@@ -20,7 +20,7 @@ COMMANDS = [look for look in documented.looks("docker", "make status", "curl") i
 def typed(live: Live, look: Look) -> str:
     """The command with this stack's own names and ports."""
     settings = live.stack.settings
-    text = look.on(STACK=STACK, HOST="simulated-host").replace("monitoring-dev", f"monitoring-{STACK}")
+    text = look.text.replace("monitoring-dev", f"monitoring-{STACK}")
     for of_dev, port in (
         (9090, settings.prometheus_port),
         (9093, settings.alertmanager_port),
@@ -42,7 +42,8 @@ def test_every_query_answers(live: Live) -> None:
 def failure(live: Live, look: Look) -> str:
     """What was said instead of an answer."""
     command = ["bash", "-o", "pipefail", "-c", typed(live, look)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    own = look.environment(STACK=STACK, HOST="simulated-host", NODE="docker-host")
+    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False)
     return "" if done.returncode == 0 else f"{look.page}: {look.text}: {done.stderr[-1000:]}{done.stdout[-1000:]}"
 
 
