@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import ROOT
-from tests.markdown import OUTSIDE, Command, commands, exported
+from tests.markdown import CHANGES, OUTSIDE, Command, commands, exported
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 RUNBOOKS = ROOT / "docs/runbooks"
+PLAN = ROOT / "docs/ALERT_TEST_PLAN.md"
 # The variables that each stack has its own values of.
 OWN = ("STACK", "POD", "NODE", "HOST", "STORES")
 # What a command that only looks starts with.
+_INSIDE = r"(psql|rabbitmqctl (list_|status)|wget -q -O - |amtool (.* )?(query|show|routes test)\b)"
 LOOKS = re.compile(
-    r"export |make (query|status|preview|check-service|policies|help)\b"
-    r"|docker (ps|logs|inspect|stats --no-stream|exec \S+ (psql|rabbitmqctl (list_|status)|amtool .*(query|show)))"
-    r"|kubectl (-n \S+ )?(get|describe|logs|top|exec \S+ (-c \S+ )?-- (psql|rabbitmqctl (list_|status)|amtool .*query))"
-    r"|curl -[sG]"
+    r"export |make (query|status|check-service)\b"
+    rf"|docker (ps|logs|inspect|stats --no-stream|system df|exec \S+ {_INSIDE})"
+    r"|kubectl (-n \S+ )?(get|describe|logs|top|version|auth can-i|config current-context|rollout status)\b"
+    rf"|kubectl -n \S+ exec \S+ (-c \S+ )?-- ({_INSIDE}|sh -c \"\$AMTOOL (alert|silence) query\b)"
+    r"|curl -s(?!.* -X)"
 )
 
 
@@ -46,6 +49,13 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
     return re.sub(r"\$([A-Z_]+)", lambda match: variables.get(match[1], match[0]), text)
 
 
+def changes(page: str, *starts: str) -> list[Look]:
+    """The commands of a document that change something and start with one of the words."""
+    variables = exported(commands(ROOT / page))
+    marked = [command for command in commands(ROOT / page) if command.mark == CHANGES]
+    return [Look(each.text, page, variables) for each in marked if each.text.startswith(starts)]
+
+
 def unmarked(page: Path) -> list[Command]:
     """The commands of a document that carry no mark."""
     return [command for command in commands(page) if not command.mark]
@@ -64,9 +74,12 @@ def looks(*starts: str) -> list[Look]:
 
 
 def changing() -> Iterator[tuple[str, Command]]:
-    """Each command of the documents that changes something, the runbooks' aside, with its place."""
+    """Each command of the documents that changes something, with its place.
+
+    But for what a person does in an incident, and for the plan of alerts, which tests/unit/test_drills.py holds.
+    """
     for page in DOCUMENTS:
-        if page.parent == RUNBOOKS:
+        if page.parent == RUNBOOKS or page == PLAN:
             continue
         for command in commands(page):
             if command.mark and command.mark != OUTSIDE:

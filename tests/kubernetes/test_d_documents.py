@@ -1,14 +1,21 @@
 """What the documents say to look at on a cluster, typed on the running one: each command answers."""
 
 import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import pytest
+
+from infra.settings import ROOT
 from infra.surroundings import NAMESPACE
 from tests import documented
 from tests.documented import Look
-from tests.kubernetes.live import Live
+from tests.kubernetes.live import STACK, Live, operate
+from tests.running import succeeded
 
+GUIDE = "docs/PRODUCTION_MONITORING_GUIDE.md"
 COMMANDS = documented.looks("kubectl")
 # What this cluster does not have, and what is then said instead.
 ABSENT = {
@@ -18,22 +25,22 @@ ABSENT = {
 }
 
 
-def failure(live: Live, look: Look) -> str:
-    """What was said instead of an answer; a pod and a node are any that are there."""
+def typed(live: Live, look: Look, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Type the command, or `text` in its place; a pod and a node are any that are there."""
     namespace = live.stack.settings.exchange_namespace
     pods = live.pods(namespace, look.variables.get("SERVICE", "wallet-service")) or live.pods(NAMESPACE, "loki")
     node = live.get("nodes")[0]["metadata"]["name"]
-    own = {
-        "STACK": live.stack.name,
-        "STORES": namespace,
-        "NODE": node,
-        "HOST": node,
-        "POD": pods[0]["metadata"]["name"],
-    }
+    pod = pods[0]["metadata"]["name"]
+    own = {"STACK": live.stack.name, "STORES": namespace, "NODE": node, "HOST": node, "POD": pod}
     environment = look.environment(**own, KUBECONFIG=str(live.cluster.kubeconfig))
     environment["PATH"] = f"{live.cluster.kubectl.parent}:{environment['PATH']}"
-    command = ["bash", "-o", "pipefail", "-c", look.text]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = ["bash", "-o", "pipefail", "-c", text or look.text]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def failure(live: Live, look: Look) -> str:
+    """What was said instead of an answer."""
+    done = typed(live, look)
     absent = any(word in look.text.split() and words in done.stderr for word, words in ABSENT.items())
     return "" if done.returncode == 0 or absent else f"{look.page}: {look.text}: {done.stderr[-1000:]}"
 
@@ -46,3 +53,45 @@ def test_every_command_answers(live: Live) -> None:
     with ThreadPoolExecutor(4) as pool:
         failures = [words for words in pool.map(partial(failure, live), COMMANDS) if words]
     assert not failures
+
+
+def test_a_silence_is_set_and_ended_as_the_guide_says(live: Live) -> None:
+    adding, expiring = documented.changes(GUIDE, "kubectl -n monitoring exec alertmanager-0")
+    done = typed(live, adding, adding.text.replace("$ALERT", "NoAlert").replace("$SERVICE", "nobody"))
+    assert done.returncode == 0, done.stderr
+    number = done.stdout.strip()
+    where = f"/api/v2/silence/{number}"
+    assert live.request(NAMESPACE, "alertmanager-0", 9093, where).json()["status"]["state"] == "active"
+    ended = typed(live, expiring, expiring.text.replace(" ID", f" {number}"))
+    assert ended.returncode == 0, ended.stderr
+    assert live.request(NAMESPACE, "alertmanager-0", 9093, where).json()["status"]["state"] == "expired"
+
+
+@pytest.mark.parametrize("look", documented.changes(GUIDE, "kubectl -n monitoring port-forward"), ids=lambda x: x.text)
+def test_a_port_is_forwarded_as_the_guide_says(live: Live, look: Look) -> None:
+    """To a port of the system's choice: 9090 may be another's here."""
+    port = look.text.rpartition(" ")[2]
+    script = f"""
+        {look.text.replace(port, f":{port}")} >{{log}} & trap "kill $!" EXIT
+        until address=$(sed -n 's/^Forwarding from \\(127.0.0.1:[0-9]*\\) .*/\\1/p' {{log}} | head -1) && [ "$address" ]
+        do sleep 0.2; done
+        printf 'user = "monitoring:%s"' "$WEB_PASSWORD" | curl -s --fail --config - "http://$address/-/healthy"
+    """
+    with tempfile.NamedTemporaryFile() as log:
+        done = typed(live, look, script.replace("{log}", log.name))
+    assert done.returncode == 0, done.stderr
+    assert "OK" in done.stdout or "Healthy" in done.stdout
+
+
+def test_rendered_files_are_taken_without_the_engine(live: Live) -> None:
+    """The README's three commands; what `make up` applied is neither changed nor refused."""
+    for command in ("render", "secrets"):
+        succeeded(operate(command) if command == "secrets" else render_staging())
+    folder = ROOT / ".render" / live.stack.name
+    done = live.run_kubectl("apply", "--server-side", "--dry-run=server", f"--filename={folder}", seconds=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def render_staging() -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "infra.render", "--stack", STACK]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,22 +3,27 @@
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
+import requests
 
 from infra.settings import ROOT
 from tests import documented
 from tests.documented import Look
+from tests.running import succeeded
 from tests.stack.conftest import STACK, Live, operate
 
+GUIDE = "docs/PRODUCTION_MONITORING_GUIDE.md"
 # The documents write the addresses and names of dev.
 QUERIES = documented.looks("make query")
-COMMANDS = [look for look in documented.looks("docker", "make status", "curl") if "kubectl" not in look.text]
+COMMANDS = documented.looks("docker", "make status", "make check-service", "curl")
 
 
-def typed(live: Live, look: Look) -> str:
-    """The command with this stack's own names and ports."""
+def typed(live: Live, look: Look) -> subprocess.CompletedProcess[str]:
+    """Type the command with this stack's own names and ports."""
     settings = live.stack.settings
     text = look.text.replace("monitoring-dev", f"monitoring-{STACK}")
     for of_dev, port in (
@@ -28,8 +33,21 @@ def typed(live: Live, look: Look) -> str:
         (8025, settings.inbox_port),
         (8090, settings.faults_port),
     ):
-        text = text.replace(f"localhost:{of_dev}", f"localhost:{port}")
-    return text.replace("make status", f"make status STACK={STACK}") if "STACK=" not in text else text
+        # In a container the tool's own port is right.
+        if not text.startswith("docker exec"):
+            text = text.replace(f"localhost:{of_dev}", f"localhost:{port}")
+    if text.startswith("make status"):
+        text = f"make status STACK={STACK}"
+    own = look.environment(STACK=STACK, HOST="simulated-host", NODE="docker-host")
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", text],
+        cwd=ROOT,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_every_query_answers(live: Live) -> None:
@@ -41,9 +59,7 @@ def test_every_query_answers(live: Live) -> None:
 
 def failure(live: Live, look: Look) -> str:
     """What was said instead of an answer."""
-    command = ["bash", "-o", "pipefail", "-c", typed(live, look)]
-    own = look.environment(STACK=STACK, HOST="simulated-host", NODE="docker-host")
-    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False)
+    done = typed(live, look)
     return "" if done.returncode == 0 else f"{look.page}: {look.text}: {done.stderr[-1000:]}{done.stdout[-1000:]}"
 
 
@@ -67,3 +83,39 @@ def test_make_query_shows_a_table() -> None:
     wrong = operate("query", "sum(")
     assert wrong.returncode == 2
     assert "parse error" in wrong.stderr
+
+
+SILENCING = [
+    *documented.changes("README.md", "docker exec monitoring-dev-alertmanager"),
+    *documented.changes(GUIDE, "docker exec monitoring-$STACK-alertmanager", "curl -s -X POST"),
+]
+
+
+def test_a_silence_is_set_and_ended_as_the_documents_say(live: Live) -> None:
+    (expire,) = [look for look in SILENCING if " expire " in look.text]
+    adding = [look for look in SILENCING if look != expire]
+    assert len(adding) == 3
+    for look in adding:
+        nobody = replace(look, variables={**look.variables, "SERVICE": "nobody", "ALERT": "NoAlert"})
+        done = typed(live, replace(nobody, text=nobody.text.replace("HighCPUUsage", "NoAlert")))
+        assert done.returncode == 0, done.stderr
+        (number,) = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", done.stdout)
+        assert silence(live, number)["status"]["state"] == "active"
+        ended = typed(live, replace(expire, text=expire.text.replace(" ID", f" {number}")))
+        assert ended.returncode == 0, ended.stderr
+        assert silence(live, number)["status"]["state"] == "expired"
+
+
+def silence(live: Live, number: str) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(f"{live.alertmanager}/api/v2/silence/{number}", timeout=30).json()
+    return found
+
+
+def test_containers_that_somebody_laid_hands_on_come_back(live: Live) -> None:
+    """The documents restart, start and remove one or another; here it is the one whose absence pages last."""
+    for look in documented.changes("docs/TROUBLESHOOTING.md", "docker start", "docker restart", "docker rm"):
+        text = re.sub(r"monitoring-\$STACK-\S+", "monitoring-$STACK-redis-exporter", look.text)
+        done = typed(live, replace(look, text=text))
+        assert done.returncode == 0, done.stderr
+    succeeded(operate("up"))
+    assert live.inspect("redis-exporter")["State"]["Running"]
