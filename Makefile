@@ -6,7 +6,7 @@ VENV := .venv/.complete
 OPERATE := $(PYTHON) -m operate --stack $(STACK)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status query secrets images node-exporter render preview policies check-service documents \
+.PHONY: help up down status query secrets images node-exporter render preview policies check-service documents backup restore \
   test test-unit test-rules test-alerting test-stack test-hosts test-kubernetes quiet-week storm faults bench \
   record-metrics dashboards-page lint format lock cluster-up cluster-down
 
@@ -42,6 +42,12 @@ render: $(VENV) ## write the stack's resources below .render/$(STACK)
 
 preview: $(VENV) ## what the working tree changes against BASE (HEAD), without an engine or credentials, as Markdown
 	@$(OPERATE) preview $(if $(BASE),--base $(BASE))
+
+backup: $(VENV) ## save metrics, logs and silences of a stack on Kubernetes: make backup STACK=prod TO=folder
+	@$(OPERATE) backup "$(TO)"
+
+restore: $(VENV) ## put a backup into a running stack on Kubernetes: make restore STACK=prod FROM=folder
+	@$(OPERATE) restore "$(FROM)"
 
 documents: $(VENV) ## write the documents that follow from rules, contract and drills, and what opens each runbook
 	@$(OPERATE) documents

@@ -6,6 +6,7 @@ import sys
 from infra import assembly, checks, credentials, stack
 from infra.errors import InputError
 from operate import (
+    backup,
     bench,
     checkers,
     cluster,
@@ -122,6 +123,8 @@ COMMANDS = {
     "node-exporter": hosts.run,
     "check": check,
     "bench": bench.run,
+    "backup": backup.save,
+    "restore": backup.load,
     "query": query.run,
     "check-service": contract.run,
     "preview": preview.run,
@@ -133,6 +136,8 @@ COMMANDS = {
 }
 ARGUMENTS = {
     down: down_arguments,
+    backup.save: backup.save_arguments,
+    backup.load: backup.load_arguments,
     query.run: query.arguments,
     contract.run: contract.arguments,
     preview.run: preview.arguments,

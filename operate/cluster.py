@@ -116,7 +116,7 @@ class Cluster:
         try:
             with closing(connected(client.CoreV1Api(self.client), NAMESPACE, pod, port)) as link:
                 link.request(
-                    "GET", path, headers={"Authorization": f"Basic {self._credentials()}", "Connection": "close"}
+                    "GET", path, headers={"Authorization": f"Basic {self.credentials()}", "Connection": "close"}
                 )
                 answer = link.getresponse()
                 return json.loads(answer.read()) if answer.status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) else None
@@ -129,7 +129,7 @@ class Cluster:
         answers = (self.ask(f"prometheus-{number}", 9090, path) for number in range(replicas))
         return next((answer for answer in answers if answer is not None), None)
 
-    def _credentials(self) -> str:
+    def credentials(self) -> str:
         """What the platform's own probes sign in with."""
         secret = self.api.resources.get(api_version="v1", kind="Secret").get(
             name="prometheus-secrets", namespace=NAMESPACE
