@@ -93,9 +93,9 @@ def load_arguments(parser: argparse.ArgumentParser) -> None:
 
 def save(options: argparse.Namespace) -> int:
     """Save metrics, logs, silences and Grafana's users of a stack on Kubernetes as files."""
+    folder = _named(options.folder, "make backup TO=folder")
     current = _on_kubernetes(options.stack)
     here = cluster.Cluster(current)
-    folder = _named(options.folder, "make backup TO=folder")
     folder.mkdir(parents=True, exist_ok=True)
     silences = here.ask(*ALERTMANAGER)
     if silences is None:
@@ -117,8 +117,8 @@ def save(options: argparse.Namespace) -> int:
 
 def load(options: argparse.Namespace) -> int:
     """Put a backup into a running stack on Kubernetes, beside what it has recorded since."""
-    current = _on_kubernetes(options.stack)
     folder = _named(options.folder, "make restore FROM=folder")
+    current = _on_kubernetes(options.stack)
     found = [workload for workload in _kept(current) if (folder / f"{workload.name}.tar.gz").exists()]
     silences = folder / SILENCES
     if not found and not silences.exists():
