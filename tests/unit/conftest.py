@@ -17,6 +17,17 @@ from tests.unit.loopback import LoopThread, Start, loop_thread, services
 
 Edit = Callable[[str, str, str], None]
 
+# The service that the README adds.
+STAKING = """\
+  - name: staking-service
+    description: Staking of customers' assets.
+    port: 3005
+    team: finance
+    tier: standard
+    capabilities: [http]
+    dependencies: [database]
+"""
+
 
 @pytest.fixture(scope="session")
 def reader() -> Reader:

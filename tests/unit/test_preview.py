@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,11 @@ import pytest
 from infra.errors import InputError
 from infra.settings import ROOT
 from operate.preview import report, sides
+from tests.unit.conftest import STAKING, Edit
 
-Edit = Callable[[str, str, str], None]
 SECRET = "hunter2-hunter2-hunter2"  # noqa: S105 - made up
 
-STAKING = """\
-services:
-  - name: staking-service
-    description: Staking of customers' assets.
-    port: 3005
-    team: finance
-    tier: standard
-    capabilities: [http]
-    dependencies: [database]
-
-"""
+ADDED = f"services:\n{STAKING}\n"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -52,7 +41,7 @@ def test_words_of_many_edits(repository: Path, edit: Edit, monkeypatch: pytest.M
     monkeypatch.setenv("WEB_PASSWORD", SECRET)
     rules = "configs/prometheus/rules/warning.yml"
     edit("configs/prometheus/thresholds.yml", "HighErrorRate: {threshold: 0.05", "HighErrorRate: {threshold: 0.07")
-    edit("configs/services.yaml", "services:\n", STAKING)
+    edit("configs/services.yaml", "services:\n", ADDED)
     edit(
         "configs/services.yaml",
         "    description: Deposits, withdrawals, hot wallets and the ledger.\n",
@@ -92,9 +81,9 @@ def test_words_of_many_edits(repository: Path, edit: Edit, monkeypatch: pytest.M
 
 
 def test_words_of_the_reverse(repository: Path, edit: Edit) -> None:
-    edit("configs/services.yaml", "services:\n", STAKING)
+    edit("configs/services.yaml", "services:\n", ADDED)
     git(repository, "commit", "--quiet", "--all", "--message=one more")
-    edit("configs/services.yaml", STAKING, "services:\n")
+    edit("configs/services.yaml", ADDED, "services:\n")
     edit(
         "Pulumi.dev.yaml",
         "monitoring:environment: dev\n",

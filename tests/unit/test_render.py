@@ -9,19 +9,10 @@ import pytest
 from infra import assembly, dashboards, documents, render
 from infra.components import grafana
 from infra.errors import InputError
+from infra.settings import ROOT
 from infra.stack import load
 from infra.targets import compose, docker
-from tests.unit.conftest import Edit
-
-SERVICE = """
-  - name: staking-service
-    description: Staking of customers' assets.
-    port: 3005
-    team: finance
-    tier: standard
-    capabilities: [http]
-    dependencies: [database]
-"""
+from tests.unit.conftest import STAKING, Edit
 
 
 def containers(project: Path, **overrides: Any) -> dict[str, dict[str, Any]]:
@@ -52,7 +43,7 @@ def test_every_container_is_limited_locked_down_and_pinned(project: Path) -> Non
 
 def test_new_service_needs_its_catalog_entry_and_nothing_else(project: Path) -> None:
     path = project / "configs/services.yaml"
-    path.write_text(path.read_text() + SERVICE)
+    path.write_text(path.read_text() + STAKING)
     assert "staking-service" in containers(project)
     jobs = {job["job_name"]: job for job in prometheus_file(project, "prometheus.yml")["scrape_configs"]}
     assert jobs["staking-service"]["static_configs"] == [
@@ -67,10 +58,14 @@ def test_new_service_needs_its_catalog_entry_and_nothing_else(project: Path) -> 
     assert {"service": "staking-service", "team": "finance", "tier": "standard"} in [r.get("labels") for r in expected]
 
 
+def test_the_readme_adds_the_same_service() -> None:
+    assert STAKING in (ROOT / "README.md").read_text()
+
+
 def test_new_service_changes_no_other_service(project: Path) -> None:
     before = containers(project)
     path = project / "configs/services.yaml"
-    path.write_text(path.read_text() + SERVICE)
+    path.write_text(path.read_text() + STAKING)
     after = containers(project)
     changed = {name for name in after if after[name] != before.get(name)}
     # Alertmanager learns what silences the new service's symptoms.
