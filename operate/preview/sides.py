@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -51,6 +52,8 @@ def both(stack: str, base: str, root: Path = ROOT) -> tuple[Side, Side]:
 
 def _archive(base: str, root: Path) -> bytes:
     """The commit's files as a tar archive."""
+    if shutil.which("git") is None:
+        raise InputError("no git on the PATH, which has the other side; install it.")
     done = subprocess.run(
         ["git", "-C", root, "archive", "--format=tar", f"{base}^{{commit}}"], capture_output=True, check=False
     )

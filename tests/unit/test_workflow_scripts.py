@@ -283,8 +283,23 @@ def test_a_secret_is_refused_before_it_is_committed(tmp_path: Path, name: str, t
 
 
 def test_nothing_in_the_repository_is_refused() -> None:
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    named = [name for name in files.split("\0") if name and (ROOT / name).is_file()]
+    rooms = (
+        ".ci",
+        ".github",
+        "configs",
+        "docs",
+        "images",
+        "infra",
+        "operate",
+        "playbooks",
+        "policies",
+        "simulator",
+        "tests",
+    )
+    found = [path for room in rooms for path in (ROOT / room).rglob("*") if "__pycache__" not in path.parts]
+    built = ROOT / "playbooks/files"
+    named = [str(path) for path in (*found, *ROOT.glob("*")) if path.is_file() and built not in path.parents]
+    assert len(named) > 400
     done = subprocess.run(
         [sys.executable, SCRIPTS / "no_secrets.py", *named], cwd=ROOT, capture_output=True, text=True, check=False
     )
