@@ -121,6 +121,8 @@ def silence(live: Live) -> Iterator[str]:
             live.request(NAMESPACE, "alertmanager-0", 9093, f"/api/v2/silence/{each['id']}", method="DELETE")
 
 
+# A connection to the Loki that goes is cut in the thread that forwards it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_was_on_a_lost_volume_comes_back(live: Live, silence: str, tmp_path: Path, figure: Figure) -> None:
     (backup,) = documented("Back up")
     trial = f'sum(count_over_time(backup_trial{{run="{tmp_path.name}"}}[2d]))'

@@ -13,9 +13,9 @@ from tests.stack.conftest import STACK, Live
 
 
 def preview(pulumi: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """pulumi preview of the test stack as JSON."""
+    """pulumi preview of the test stack."""
     return subprocess.run(
-        [pulumi, "preview", "--stack", STACK, "--non-interactive", "--json", *arguments],
+        [pulumi, "preview", "--stack", STACK, "--non-interactive", *arguments],
         cwd=ROOT,
         env=deploy.pulumi_environment(load(STACK)),
         capture_output=True,
@@ -35,7 +35,7 @@ def test_edited_rule_changes_prometheus_and_nothing_else(pulumi: str, live: Live
     before = path.read_text()
     try:
         path.write_text(before.replace("is down: no instance", "is DOWN: no instance"))
-        steps = json.loads(preview(pulumi).stdout)["steps"]
+        steps = json.loads(preview(pulumi, "--json").stdout)["steps"]
     finally:
         path.write_text(before)
     changed = {step["urn"].rsplit("::", 1)[-1] for step in steps if step["op"] != "same"}
