@@ -11,11 +11,11 @@ from typing import Any
 
 from infra import assembly, documents, rules
 from infra.components import alertmanager
-from infra.rules import FOLDER
 from infra.stack import Stack
 from operate import drills
 from operate.documents import routes
 from operate.documents.paragraphs import wrapped
+from operate.documents.runbooks import source
 from operate.drills import Drill
 from operate.replay import seconds
 
@@ -189,13 +189,13 @@ def text(stack: Stack) -> str:
 
 
 def _title(stack: Stack, file: str) -> str:
-    return file if (stack.root / FOLDER / file).exists() else "Rules that follow from the catalog"
+    by_hand = source(file, stack.root).endswith(f"/{file}")
+    return file if by_hand else "Rules that follow from the catalog"
 
 
 def _entry(plan: Plan, alert: Alert) -> str:
     drill = alert.drill
-    source = f"{FOLDER}/{alert.file}" if _title(plan.stack, alert.file) == alert.file else "infra/catalog_rules.py"
-    links = [f"[runbook](runbooks/{alert.name}.md)", f"[rule](../{source})"]
+    links = [f"[runbook](runbooks/{alert.name}.md)", f"[rule](../{source(alert.file, plan.stack.root)})"]
     if alert.name in plan.cases:
         links.append(f"[cases](../{CASES}/{plan.cases[alert.name][0]})")
     sentences = [*_told(plan, alert), *_silence(plan, alert)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from infra import assembly, rules, stack
@@ -40,11 +41,16 @@ def headers() -> dict[str, str]:
     return found
 
 
+def source(file: str, root: Path) -> str:
+    """Where the rules of a deployed file are written: by hand below configs/, or by the program from the catalog."""
+    return f"{FOLDER}/{file}" if (root / FOLDER / file).exists() else "infra/catalog_rules.py"
+
+
 def _header(file: str, rule: dict[str, Any], thresholds: Mapping[str, Threshold]) -> str:
     name, labels = rule["alert"], rule["labels"]
     limit = thresholds.get(name)
     uid = re.findall(r"/d/([a-z-]+)", rule["annotations"]["dashboard_url"])[0]
-    source = f"{FOLDER}/{file}" if (ROOT / FOLDER / file).exists() else "infra/catalog_rules.py"
+    origin = source(file, ROOT)
     security = " and those of team security" if labels.get("category") == "security" else ""
     cells = {
         "severity": labels["severity"],
@@ -54,7 +60,7 @@ def _header(file: str, rule: dict[str, Any], thresholds: Mapping[str, Threshold]
         "waits": str(rule.get("for", "not at all")),
         "threshold": f"{limit.threshold:g} {limit.unit}" if limit else "none",
         "dashboard": f"[{uid}](../dashboards.md#{uid})",
-        "rule": f"[{source.rsplit('/', 1)[1]}](../../{source})",
+        "rule": f"[{origin.rsplit('/', 1)[1]}](../../{origin})",
     }
     return f"# {name}\n\n| {' | '.join(cells)} |\n|{'---|' * len(cells)}\n| {' | '.join(cells.values())} |\n\n"
 
