@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -123,10 +124,13 @@ class Cluster:
         except (client.ApiException, OSError, http.client.HTTPException, ValueError):
             return None
 
+    @cached_property
+    def _prometheis(self) -> int:
+        return next(each for each in assembly.workloads(self.stack) if each.name == "prometheus").replicas
+
     def ask_prometheus(self, path: str) -> Any:
         """What the first replica of Prometheus that answers says to GET `path`; None while none does."""
-        replicas = next(each for each in assembly.workloads(self.stack) if each.name == "prometheus").replicas
-        answers = (self.ask(f"prometheus-{number}", 9090, path) for number in range(replicas))
+        answers = (self.ask(f"prometheus-{number}", 9090, path) for number in range(self._prometheis))
         return next((answer for answer in answers if answer is not None), None)
 
     def credentials(self) -> str:
