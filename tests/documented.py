@@ -2,13 +2,12 @@
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import ROOT
-from tests.markdown import CHANGES, OUTSIDE, Command, commands, exported
+from tests.markdown import CHANGES, OUTSIDE, Command, commands, exported, filled, query
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 RUNBOOKS = ROOT / "docs/runbooks"
@@ -40,13 +39,7 @@ class Look:
 
     def query(self, **own: str) -> str:
         """The expression of a `make query` on a stack."""
-        words = shlex.split(filled(self.text, {**self.variables, **own}))
-        return next(word[2:] for word in words if word.startswith("Q="))
-
-
-def filled(text: str, variables: Mapping[str, str]) -> str:
-    """The text with the variables that are given; others stay."""
-    return re.sub(r"\$([A-Z_]+)", lambda match: variables.get(match[1], match[0]), text)
+        return query(self.text, {**self.variables, **own})
 
 
 def changes(page: str, *starts: str) -> list[Look]:

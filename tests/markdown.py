@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,23 +25,24 @@ class Command:
     line: int
     mark: str
 
-    def query(self, variables: Mapping[str, str]) -> str:
-        """The expression of a `make query Q=...`; empty for any other command."""
-        if not self.text.startswith("make query"):
-            return ""
-        words = shlex.split(_filled(self.text, variables))
-        (expression,) = (word[2:] for word in words if word.startswith("Q="))
-        return expression
+
+def filled(text: str, variables: Mapping[str, str]) -> str:
+    """The text with the variables that are given; others stay."""
+    return re.sub(r"\$([A-Z_]+)", lambda match: variables.get(match[1], match[0]), text)
 
 
-def _filled(text: str, variables: Mapping[str, str]) -> str:
-    return re.sub(r"\$([A-Z_]+)", lambda match: variables[match[1]], text)
+def query(text: str, variables: Mapping[str, str]) -> str:
+    """The expression of a `make query Q=...`; empty for any other command."""
+    if not text.startswith("make query"):
+        return ""
+    (expression,) = (word[2:] for word in shlex.split(filled(text, variables)) if word.startswith("Q="))
+    return expression
 
 
 def commands(path: Path) -> list[Command]:
     """Every command of the fenced `bash` blocks."""
     found = []
-    for token in _tokens(path.read_text()):
+    for token in _tokens(path):
         words = token.info.split()
         if token.type == "fence" and words[:1] == ["bash"] and token.map:
             lines = enumerate(token.content.splitlines(), start=token.map[0] + 2)
@@ -50,7 +52,7 @@ def commands(path: Path) -> list[Command]:
 
 def fences(path: Path) -> Iterator[tuple[str, str]]:
     """The language and the mark of each fence."""
-    for token in _tokens(path.read_text()):
+    for token in _tokens(path):
         if token.type == "fence":
             language, _, mark = token.info.partition(" ")
             yield language, mark.strip()
@@ -78,7 +80,7 @@ def exported(found: list[Command]) -> dict[str, str]:
 
 def links(path: Path) -> Iterator[str]:
     """Where each link and picture of a document leads, as written."""
-    for token in _tokens(path.read_text()):
+    for token in _tokens(path):
         for child in token.children or []:
             target = child.attrGet("href") or child.attrGet("src")
             if target:
@@ -87,7 +89,7 @@ def links(path: Path) -> Iterator[str]:
 
 def anchors(path: Path) -> set[str]:
     """The anchors that GitHub gives the headings of a document."""
-    tokens = _tokens(path.read_text())
+    tokens = _tokens(path)
     found: set[str] = set()
     for heading, inline in pairwise(tokens):
         if heading.type == "heading_open":
@@ -107,5 +109,7 @@ def broken(path: Path) -> Iterator[str]:
             yield link
 
 
-def _tokens(text: str) -> list[Token]:
-    return MarkdownIt("commonmark").enable("table").parse(text)
+@cache
+def _tokens(path: Path) -> list[Token]:
+    """Read once: links and commands of every document are asked for many times."""
+    return MarkdownIt("commonmark").enable("table").parse(path.read_text())

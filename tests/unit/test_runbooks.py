@@ -9,7 +9,7 @@ from infra.settings import ROOT
 from operate.documents import runbooks
 from tests.documented import LOOKS
 from tests.labels import Reader
-from tests.markdown import CHANGES, Command, broken, commands, exported
+from tests.markdown import CHANGES, Command, broken, commands, exported, query
 
 FOLDER = ROOT / runbooks.RUNBOOKS
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -62,7 +62,7 @@ def test_three_checks_that_only_look(page: Path) -> None:
 def test_queries_read_what_is_there(page: Path, reader: Reader) -> None:
     found = commands(page)
     variables = exported(found)
-    queries = [each.query(variables) for each in found if each.query(variables)]
+    queries = [asked for each in found if (asked := query(each.text, variables))]
     assert queries, "no check asks Prometheus"
     problems = [f"{query}: {problem}" for query in queries for problem in reader.problems(query)]
     assert not problems
