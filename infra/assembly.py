@@ -15,7 +15,7 @@ from infra.components import (
     prometheus,
     simulator,
 )
-from infra.errors import InputError
+from infra.errors import InputError, quoted
 from infra.stack import Stack
 from infra.workload import Resources, Workload
 
@@ -66,7 +66,7 @@ def _check_hosts(stack: Stack, found: Iterable[Workload]) -> None:
     for host in inventory.hosts:
         if host.team not in stack.catalog.teams:
             raise InputError(
-                f"{inventory.place}: {host.name}: node_exporter_team: unknown team {host.team!r}; known: "
+                f"{inventory.place}: {host.name}: node_exporter_team: unknown team {quoted(host.team)}; known: "
                 f"{', '.join(sorted(stack.catalog.teams))}."
             )
         if host.name in taken:
@@ -79,7 +79,7 @@ def _check_sizes(stack: Stack, known: list[str]) -> None:
     unknown = sorted(set(stack.settings.sizes) - set(known))
     if unknown:
         raise InputError(
-            f"Pulumi.{stack.name}.yaml: monitoring:sizes: there is no workload {unknown[0]!r} in this stack; "
+            f"Pulumi.{stack.name}.yaml: monitoring:sizes: there is no workload {quoted(unknown[0])} in this stack; "
             f"known: {', '.join(sorted(known))}."
         )
 

@@ -3,16 +3,36 @@
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from infra.errors import InputError, first_failure, read_yaml
+from infra.errors import InputError, first_failure, quoted, read_mapping, shown
 from infra.settings import ROOT
 from infra.tuning import Tuning
 
 NAME = r"^[a-z][a-z0-9-]{1,40}$"
 METRIC = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+
+_Name = Annotated[str, Field(pattern=NAME)]
+_Metric = Annotated[str, Field(pattern=METRIC)]
+# Two underscores in front are Prometheus' own.
+_Label = Annotated[str, Field(pattern=r"^([a-zA-Z]|_[a-zA-Z0-9])[a-zA-Z0-9_]*$")]
+_Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+_Url = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [value for number, value in enumerate(values) if value in values[:number]]
+    if twice:
+        raise ValueError(f"has {quoted(twice[0])} twice; remove one of them.")
+    return values
+
+
+def _ascending(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if list(bounds) != sorted(set(bounds)):
+        raise ValueError("must ascend, each bound once; put them in order.")
+    return bounds
 
 
 class _Model(BaseModel):
@@ -24,16 +44,22 @@ class Metric(_Model):
 
     type: Literal["counter", "gauge", "histogram"]
     unit: str
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[_Label, ...], AfterValidator(_each_once)]
     help: str
-    buckets: tuple[float, ...] = ()
+    buckets: Annotated[tuple[FiniteFloat, ...], AfterValidator(_ascending)] = ()
+
+    @model_validator(mode="after")
+    def _buckets_of_a_histogram(self) -> "Metric":
+        if bool(self.buckets) != (self.type == "histogram"):
+            raise ValueError("`buckets` are a histogram's, which needs them; no other type has any.")
+        return self
 
 
 class Capability(_Model):
     """What a service can do, and the metrics it must expose because of it."""
 
     description: str
-    metrics: dict[str, Metric]
+    metrics: dict[_Metric, Metric]
 
 
 class Team(_Model):
@@ -52,7 +78,7 @@ class Dependency(_Model):
 
     team: str
     kind: Literal["postgres", "redis", "rabbitmq", "host"]
-    hosts: tuple[str, ...] = Field(min_length=1)
+    hosts: Annotated[tuple[_Address, ...], Field(min_length=1), AfterValidator(_each_once)]
     port: int | None = Field(default=None, ge=1, le=65535)
     alerts: dict[str, Tuning] = {}
     maintenance: str | None = Field(default=None, min_length=1)
@@ -76,14 +102,14 @@ class Service(_Model):
     port: int = Field(ge=1, le=65535)
     team: str
     tier: Literal["critical", "standard"]
-    capabilities: tuple[str, ...] = Field(min_length=1)
-    dependencies: tuple[str, ...] = ()
-    host: str | None = None
+    capabilities: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
+    dependencies: Annotated[tuple[str, ...], AfterValidator(_each_once)] = ()
+    host: _Address | None = None
     namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
     pods: str | None = Field(default=None, min_length=1)
-    metrics_path: str = "/metrics"
-    health_path: str = "/health"
-    rename: dict[str, str] = {}
+    metrics_path: _Url = "/metrics"
+    health_path: _Url = "/health"
+    rename: dict[_Metric, str] = {}
     simulate: dict[str, Any] = {}
     # Share of requests that must not fail, over 30 days; the error-budget alerts watch it.
     slo: float | None = Field(default=None, ge=0.9, lt=1)
@@ -95,10 +121,10 @@ class Service(_Model):
 class Catalog(_Model):
     """configs/services.yaml with configs/contract.yaml."""
 
-    teams: dict[str, Team]
-    dependencies: dict[str, Dependency]
+    teams: dict[_Name, Team]
+    dependencies: dict[_Name, Dependency]
     services: tuple[Service, ...]
-    contract: dict[str, Capability]
+    contract: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], Capability]
 
     def host_service(self, instance: str) -> str:
         """The `service` label of a host's metrics: the dependency it stands for, else "host"."""
@@ -127,14 +153,15 @@ class Catalog(_Model):
 def load(root: Path = ROOT) -> Catalog:
     """Read and check both files. Raises InputError naming file, entry and remedy."""
     contract_path, services_path = root / "configs/contract.yaml", root / "configs/services.yaml"
-    contract = _read(contract_path, root)
-    raw = _read(services_path, root)
+    contract = read_mapping(contract_path, root)
+    raw = read_mapping(services_path, root)
     place = str(services_path.relative_to(root))
     if set(contract) != {"capabilities"}:
         raise InputError("configs/contract.yaml: the only top-level key is `capabilities`; move the rest below it.")
-    for index, entry in enumerate(raw.get("services") or []):
+    entries = raw.get("services")
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and "name" in entry:
-            _check_entry(entry, f"{place}: services[{index}] ({entry['name']})")
+            _check_entry(entry, f"{place}: services[{index}] ({shown(entry['name'])})")
     try:
         catalog = Catalog.model_validate({**raw, "contract": contract["capabilities"]})
     except ValidationError as error:
@@ -142,13 +169,6 @@ def load(root: Path = ROOT) -> Catalog:
         raise InputError(first_failure("configs/contract.yaml" if in_contract else place, error)) from None
     _check_relations(catalog, place)
     return catalog
-
-
-def _read(path: Path, root: Path) -> dict[str, Any]:
-    data = read_yaml(path, root)
-    if not isinstance(data, dict):
-        raise InputError(f"{path.relative_to(root)}: is not a mapping; see the version in git.")
-    return data
 
 
 def _check_entry(entry: dict[str, Any], place: str) -> None:
@@ -166,11 +186,11 @@ def _check_relations(catalog: Catalog, place: str) -> None:
             raise InputError(f"{at}: name: a service of that name stands above; rename or remove one of them.")
         seen.add(service.name)
         if service.team not in catalog.teams:
-            raise InputError(f"{at}: team: unknown team {service.team!r}; known: {_list(catalog.teams)}.")
+            raise InputError(f"{at}: team: unknown team {quoted(service.team)}; known: {_list(catalog.teams)}.")
         for capability in service.capabilities:
             if capability not in catalog.contract:
                 raise InputError(
-                    f"{at}: capabilities: unknown capability {capability!r}; known: {_list(catalog.contract)}."
+                    f"{at}: capabilities: unknown capability {quoted(capability)}; known: {_list(catalog.contract)}."
                 )
         if service.tier == "critical" and service.slo is None:
             raise InputError(f"{at}: slo: a critical service needs one; add for example `slo: 0.999`.")
@@ -181,13 +201,13 @@ def _check_relations(catalog: Catalog, place: str) -> None:
             if dependency not in known or dependency == service.name:
                 raise InputError(
                     f"{place}: services[{index}] ({service.name}): dependencies: unknown dependency "
-                    f"{dependency!r}; known: {_list(known - {service.name})}."
+                    f"{quoted(dependency)}; known: {_list(known - {service.name})}."
                 )
     _check_circles(catalog, place)
     for name, store in catalog.dependencies.items():
         if store.team not in catalog.teams:
             raise InputError(
-                f"{place}: dependencies.{name}: team: unknown team {store.team!r}; known: {_list(catalog.teams)}."
+                f"{place}: dependencies.{name}: team: unknown team {quoted(store.team)}; known: {_list(catalog.teams)}."
             )
 
 
@@ -206,8 +226,8 @@ def _check_rename(catalog: Catalog, service: Service, at: str) -> None:
     for spoken, name in service.rename.items():
         if name not in exposed:
             raise InputError(
-                f"{at}: rename: {spoken} is renamed to {name!r}, which the contract does not ask of this service; "
-                f"use one of the metrics of {_list(service.capabilities)} in configs/contract.yaml."
+                f"{at}: rename: {spoken} is renamed to {quoted(name)}, which the contract does not ask of this "
+                f"service; use one of the metrics of {_list(service.capabilities)} in configs/contract.yaml."
             )
         if spoken in exposed:
             raise InputError(f"{at}: rename: {spoken} is itself a name of the contract; remove the line.")

@@ -140,10 +140,12 @@ def _jobs(catalog: Catalog, metric: str) -> tuple[str, ...]:
 
 
 def _missing(metric: str, jobs: tuple[str, ...]) -> Rule:
+    # A histogram that is there has this bucket in any case, and it has a dozen others.
+    series = f'{metric}{{le="+Inf"}}' if metric.endswith("_bucket") else metric
     return {
         "alert": METRIC_MISSING,
         "expr": f'(group by (job, service, team, instance) (up{{job=~"{"|".join(jobs)}"}} == 1))\n'
-        f"unless on (job, instance) group by (job, instance) ({metric})",
+        f"unless on (job, instance) group by (job, instance) ({series})",
         "for": "10m",
         "labels": {"severity": "warning", "metric": metric},
         "annotations": {

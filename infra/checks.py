@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.errors import InputError
+from infra.errors import InputError, one_line
 from infra.settings import cache_root
 from infra.workload import Workload
 
@@ -37,7 +37,13 @@ def verify(workloads: Iterable[Workload]) -> list[str]:
             with tempfile.TemporaryDirectory() as directory:
                 _lay_out(workload, Path(directory))
                 done = subprocess.run(
-                    [tool, *command[1:]], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+                    [tool, *command[1:]],
+                    cwd=directory,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",  # a value that is cut short may end within a character
+                    timeout=60,
+                    check=False,
                 )
                 if done.returncode:
                     raise InputError(_sentence(workload, command[0], done.stdout + done.stderr, directory))
@@ -60,7 +66,7 @@ def _sentence(workload: Workload, tool: str, output: str, directory: str) -> str
     source = _source(workload, words) or _source(workload, " ".join(lines[: first + 2])) or workload.name
     # Rule files are written anew from what people edit, so promtool's line and column lead nowhere.
     words = re.sub(r"\S+/rules/\S+: \d+:\d+: ", "", words)
-    return f"{source}: {tool} refuses it: {words}; correct the file, nothing was changed."
+    return f"{source}: {tool} refuses it: {one_line(words)}; correct the file, nothing was changed."
 
 
 def _source(workload: Workload, line: str) -> str:

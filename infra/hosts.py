@@ -1,12 +1,13 @@
 """The bare hosts to watch: read from the Ansible inventory, the one list of them, by Ansible's own loader."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from infra.errors import InputError
+from infra.errors import InputError, quoted
 
 ROLE = Path("playbooks/roles/node_exporter")
 PASSWORD_FILE = "password"  # noqa: S105 - the file's name
@@ -51,7 +52,7 @@ class Inventory:
         """PEM of the certificate that the hosts' own are checked against. Raises InputError where there is none yet."""
         try:
             return self.ca_file.read_text()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise InputError(
                 f"{self.place}: the hosts' CA {self.ca_file} cannot be read; run "
                 f"`ansible-playbook --inventory {self.place} playbooks/node-exporters.yml`, which makes it, or set "
@@ -59,9 +60,12 @@ class Inventory:
             ) from None
 
     def password(self) -> str | None:
-        """What the playbook made up, on the machine that it ran on."""
+        """What the playbook made up, on the machine that it ran on. Raises InputError where it cannot be read."""
         path = self.secrets / PASSWORD_FILE
-        return path.read_text().strip() if path.is_file() else None
+        try:
+            return path.read_text().strip() if path.is_file() else None
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{path}: cannot be read; restore it, or remove it and run the playbook again.") from None
 
 
 def load(place: str, root: Path) -> Inventory | None:
@@ -115,6 +119,8 @@ def _rows(place: str, root: Path) -> list[Row]:
         rows = []
         for host in inventory.get_hosts():
             name = str(host.get_name())
+            if not name.isprintable():
+                raise InputError(f"{place}: the host name {quoted(name)} has characters that no name has; correct it.")
             known = {**defaults, **variables.get_vars(host=host, include_hostvars=False)}
             templar = Templar(loader=loader, variables=known)
             rows.append((name, _groups(host), {key: _value(templar, known, place, name, key) for key in _ASKED}))
@@ -139,18 +145,23 @@ def _value(templar: Any, known: dict[str, Any], place: str, name: str, key: str)
 
 
 def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    words = " ".join(str(error).split()).rstrip(".")
+    # Python's own, of a value that is not what its YAML tag says.
+    return re.sub(r"'\w+' object has no attribute '\w+'", "a value is not what its tag says", words)
 
 
 def _host(place: str, name: str, groups: tuple[str, ...], values: dict[str, str]) -> Host:
     address, port = values["node_exporter_scrape_address"], values["node_exporter_port"]
     if not port.isdigit() or not 0 < int(port) < 65536:
-        raise InputError(f"{place}: {name}: node_exporter_port is {port!r}; give a port from 1 to 65535.")
+        raise InputError(f"{place}: {name}: node_exporter_port is {quoted(port)}; give a port from 1 to 65535.")
     try:
         if ip_address(address).is_unspecified:
             raise InputError(f"{place}: {name}: node_exporter_scrape_address is {address}; give the host's own.")
     except ValueError:
-        pass  # a name
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", address):
+            raise InputError(
+                f"{place}: {name}: node_exporter_scrape_address is {quoted(address)}; give an address or a name."
+            ) from None
     return Host(name, address, int(port), groups, values["node_exporter_team"])
 
 

@@ -1,9 +1,10 @@
 """Which image a component runs: the pinned one of a registry, or the one built on this machine."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from infra import versions
 from infra.errors import InputError
@@ -11,6 +12,19 @@ from infra.settings import ROOT, Settings
 from infra.workload import Image
 
 MANIFEST = Path(".images/built.json")
+
+
+class _Local(BaseModel):
+    image: str
+    version: str
+
+
+class _Manifest(BaseModel):
+    """What operate/images.py writes, as far as it is read here."""
+
+    source: str = ""
+    images: dict[str, _Local] = {}
+    unavailable: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,8 @@ def load(settings: Settings, root: Path = ROOT) -> Images:
     manifest: dict[str, Any] = {}
     if path.is_file():
         try:
-            manifest = json.loads(path.read_text())
-        except ValueError:
+            manifest = _Manifest.model_validate_json(path.read_bytes()).model_dump()
+        except (OSError, ValueError):
             raise InputError(f"{MANIFEST}: not complete; run `make images`.") from None
     elif settings.images == "built":
         raise InputError(f"monitoring:images is built, but {MANIFEST} is missing; run `make images`.")

@@ -6,6 +6,7 @@ writes .render/dev/compose.yaml; for a stack on Kubernetes it writes manifests, 
 
 import argparse
 import asyncio
+import json
 import shutil
 import sys
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ import pulumi.runtime.stack
 import yaml
 from pulumi.runtime import mocks
 
-from infra import assembly, dashboards, documents, program, settings
-from infra.errors import InputError
+from infra import assembly, credentials, dashboards, documents, program, settings
+from infra.errors import InputError, one_line
 from infra.settings import ROOT
 from infra.stack import load
 from infra.targets import compose
@@ -65,11 +66,13 @@ def resources(
     """
     notes = [] if notes is None else notes
     values = _values(stack, overrides, root)
+    # Of the types that the file gives them: the engine hands over nothing but strings.
+    settings.from_config(values, f"Pulumi.{stack}.yaml", credentials.CONFIG_KEYS)
     capture = _Capture()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     mocks.set_mocks(capture, project=settings.NAMESPACE, stack=stack, preview=True)
-    pulumi.runtime.set_all_config({f"{settings.NAMESPACE}:{key}": str(value) for key, value in values.items()})
+    pulumi.runtime.set_all_config({f"{settings.NAMESPACE}:{key}": _handed_over(value) for key, value in values.items()})
 
     try:
         asyncio.get_event_loop().run_until_complete(
@@ -78,6 +81,11 @@ def resources(
     except pulumi.RunError as error:
         raise InputError(str(error)) from None
     return sorted(capture.resources, key=lambda r: (r.type, r.name))
+
+
+def _handed_over(value: Any) -> str:
+    """A setting as the engine passes it to the program."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _values(stack: str, overrides: dict[str, Any] | None, root: Path) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def main() -> int:
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     return 0
 

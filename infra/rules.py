@@ -6,15 +6,15 @@ service. A muted alert is wrapped in `unless`. Both leave the rule file alone.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from infra import catalog_rules
-from infra.errors import InputError, first_failure, read_yaml
+from infra.errors import InputError, first_failure, quoted, read_yaml
 from infra.stack import Stack
 from infra.tuning import Tuning
 from infra.workload import Workload
@@ -42,12 +42,48 @@ Document = dict[str, Any]
 
 
 class Threshold(BaseModel):
-    """Default threshold of an alert, in the unit its rule compares in."""
+    """Default threshold of an alert, in the unit its rule compares in.
+
+    `limit` is the reason why it follows from something else than what is usual; `make rebaseline` leaves it alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: float
+    threshold: FiniteFloat
     unit: str
+    limit: str | None = Field(default=None, min_length=1)
+
+
+_Duration = Annotated[str, Field(pattern=r"^(0|([0-9]+(ms|[smhdwy]))+)$")]
+
+
+class _Rule(BaseModel):
+    """A rule as Prometheus reads it; the names in it become parts of regular expressions, links and paths."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    alert: str | None = Field(default=None, pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+    record: str | None = Field(default=None, pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
+    expr: str = Field(min_length=1)
+    wait: _Duration = Field(default="0", alias="for")
+    keep_firing_for: _Duration = "0"
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    interval: _Duration = "1m"
+    limit: int = Field(default=0, ge=0)
+    rules: list[_Rule]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[_Group]
 
 
 @dataclass(frozen=True)
@@ -118,13 +154,17 @@ def _threshold_rules(alerting: Alerting) -> Iterator[Rule]:
             for service, tuning in alerting.tuning.get(alert, {}).items()
             if tuning.threshold is not None
         }
-        value = tuned.pop(EVERY, default.threshold)
-        others = [_vector(service, threshold) for service, threshold in sorted(tuned.items())]
         yield {
             "record": "alert:threshold",
-            "expr": " or on (service) ".join([*others, f"0 * alert:subject + {value}"]),
+            "expr": threshold_expr({EVERY: default.threshold, **tuned}),
             "labels": {"alert": alert},
         }
+
+
+def threshold_expr(values: Mapping[str, float]) -> str:
+    """What is recorded as an alert's threshold: its values by service, EVERY standing for those not named."""
+    others = [_vector(service, value) for service, value in sorted(values.items()) if service != EVERY]
+    return " or on (service) ".join([*others, f"0 * alert:subject + {values[EVERY]}"])
 
 
 def _muted_rules(stack: Stack, alerting: Alerting) -> Iterator[Rule]:
@@ -201,9 +241,13 @@ def _read(path: Path, root: Path) -> Document:
         for number, rule in enumerate(group["rules"], 1):
             if not isinstance(rule, dict) or "expr" not in rule or not {"alert", "record"} & set(rule):
                 raise InputError(
-                    f"{path.relative_to(root)}: group {group.get('name')!r}, rule {number}: needs `alert` or `record`, "
-                    "and `expr`; add what is missing."
+                    f"{path.relative_to(root)}: group {quoted(group.get('name'))}, rule {number}: needs `alert` or "
+                    "`record`, and `expr`; add what is missing."
                 )
+    try:
+        _File.model_validate(document)
+    except ValidationError as error:
+        raise InputError(first_failure(str(path.relative_to(root)), error)) from None
     return {"groups": groups}
 
 
@@ -262,10 +306,10 @@ def _check_tuning(stack: Stack, alerting: Alerting, subjects: set[str]) -> None:
             )
             if in_settings and service not in subjects:
                 raise InputError(
-                    f"{place}: {alert}: unknown service {service!r}; known: {', '.join(sorted(subjects))}."
+                    f"{place}: {alert}: unknown service {quoted(service)}; known: {', '.join(sorted(subjects))}."
                 )
             if alert not in known:
-                raise InputError(f"{place}: unknown alert {alert!r}; the rule files below {FOLDER} list them.")
+                raise InputError(f"{place}: unknown alert {quoted(alert)}; the rule files below {FOLDER} list them.")
             if alert in heartbeats:
                 raise InputError(f"{place}: {alert} is the heartbeat, whose end says that alerting is dead; remove it.")
             if tuning.threshold is not None and alert not in alerting.thresholds:

@@ -5,11 +5,13 @@ user, so that the mode can stay 0600.
 """
 
 import os
+import re
 import secrets as random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infra import credentials
+from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import Stack
 from infra.workload import SecretFile, Workload
@@ -21,8 +23,13 @@ def path_of(stack: str, workload: Workload, file: SecretFile, root: Path = ROOT)
 
 
 def write(stack: Stack, workloads: Iterable[Workload], environ: Mapping[str, str] = os.environ) -> None:
-    """Write every workload's secret files; an unchanged one is left alone."""
+    """Write every workload's secret files; an unchanged one is left alone.
+
+    Raises InputError before anything is written where a value that was kept is damaged.
+    """
     base = stack.root / ".secrets" / stack.name
+    for kept in sorted(base.glob("*.value")):
+        _kept(kept)
     base.mkdir(parents=True, exist_ok=True)
     for directory in (base.parent, base):
         directory.chmod(0o700)
@@ -39,11 +46,26 @@ def _generated(base: Path, name: str) -> str:
     kept = base / f"{name}.value"
     if not kept.exists():
         _write_private(kept, random.token_urlsafe(32), None)
-    return kept.read_text()
+    return _kept(kept)
+
+
+def _kept(path: Path) -> str:
+    """A generated value. Raises InputError where the file holds something else."""
+    try:
+        value = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        value = ""
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        place = "/".join(path.parts[-3:])
+        raise InputError(
+            f"{place}: is damaged, and what runs was set up with the value that it held; restore it, or drop it "
+            "with the data that it protects: `make down PURGE=1`."
+        )
+    return value
 
 
 def _write_private(path: Path, text: str, owner: Workload | None) -> None:
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

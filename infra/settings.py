@@ -21,16 +21,33 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from infra import documents
-from infra.errors import InputError, first_failure
+from infra.errors import InputError, first_failure, quoted, read_mapping, shown
 from infra.tuning import Tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMESPACE = "monitoring"
 
 
+# A setting that carries a token more often than not.
+_PRIVATE = "heartbeat_url"
+# The types of Pulumi.yaml: how Python has them, and how people say them.
+_KINDS: dict[str, tuple[type, str]] = {
+    "string": (str, "text"),
+    "integer": (int, "a whole number"),
+    "boolean": (bool, "true or false"),
+    "array": (list, "a list"),
+    "object": (dict, "a mapping"),
+}
+
+
 def cache_root() -> Path:
-    """Where built tools and checkers lie on this machine; follows XDG_CACHE_HOME."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mycrypto-monitoring"
+    """Where built tools and checkers lie on this machine; follows XDG_CACHE_HOME.
+
+    A relative path there is passed over, as the XDG base directory specification wants it: it would lead into the
+    working tree.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (named if named.is_absolute() else Path.home() / ".cache") / "mycrypto-monitoring"
 
 
 Port = int
@@ -38,6 +55,8 @@ Port = int
 
 # A DNS label, and a name of two or more of them (RFC 1123).
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# One line of text, which may be empty.
+_LINE = r"^[^\x00-\x1f\x7f]*$"
 _QUANTITY = {"Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4}
 
 
@@ -61,7 +80,7 @@ class Size(BaseModel):
     def _bytes(cls, value: Any) -> Any:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(Mi|Gi|Ti)", str(value))
         if value is None or not match:
-            raise ValueError(f"is {value!r}; give a number with Mi, Gi or Ti, for example 8Gi.")
+            raise ValueError(f"is {quoted(value)}; give a number with Mi, Gi or Ti, for example 8Gi.")
         return int(float(match[1]) * _QUANTITY[match[2]])
 
     @model_validator(mode="after")
@@ -95,7 +114,7 @@ class Settings(BaseModel):
     pagerduty_url: str
     smtp_smarthost: str = Field(pattern=r"^[^:\s]+:\d+$")
     smtp_from: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
-    smtp_username: str
+    smtp_username: str = Field(pattern=_LINE)
     tls_probes: tuple[str, ...]
     heartbeat_url: str = Field(pattern=r"^(https?://\S+)?$")
     runbook_url: str = Field(pattern=r"^https?://\S*[^/\s]$")
@@ -106,8 +125,8 @@ class Settings(BaseModel):
     ingress_annotations: dict[str, str]
     tls_secret: str = Field(pattern=rf"^{_LABEL}$")
     storage_class: str = Field(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$")
-    kube_context: str
-    inventory: str
+    kube_context: str = Field(pattern=_LINE)
+    inventory: str = Field(pattern=_LINE)
     exchange_namespace: str = Field(pattern=rf"^{_LABEL}$")
     aliases: dict[str, str]
     spread: Literal["required", "preferred"]
@@ -123,19 +142,20 @@ class Settings(BaseModel):
             ip_address(self.bind_address)
         except ValueError:
             raise ValueError(
-                f"bindAddress is {self.bind_address!r}; give an address of this machine, for example 127.0.0.1."
+                f"bindAddress is {quoted(self.bind_address)}; give an address of this machine, for example 127.0.0.1."
             ) from None
         try:
             TypeAdapter(AnyHttpUrl).validate_python(self.pagerduty_url)
         except ValidationError:
-            raise ValueError(f"pagerdutyUrl is {self.pagerduty_url!r}; give an http or https URL.") from None
+            raise ValueError(f"pagerdutyUrl is {quoted(self.pagerduty_url)}; give an http or https URL.") from None
         for probe in self.tls_probes:
             match = re.fullmatch(r"[^\s/@]+:(\d{1,5})", probe)
             if not match or not 0 < int(match[1]) < 65536:
-                raise ValueError(f"tlsProbes has {probe!r}; give host:port, for example exchange.com:443.")
+                raise ValueError(f"tlsProbes has {quoted(probe)}; give host:port, for example exchange.com:443.")
         if not self.inbox and self.smtp_smarthost.startswith("inbox:"):
             raise ValueError(
-                f"smtpSmarthost is {self.smtp_smarthost!r} while inbox is false; give your mail server's host:port."
+                f"smtpSmarthost is {quoted(self.smtp_smarthost)} while inbox is false; give your mail server's "
+                "host:port."
             )
         self._check_target()
         seen: dict[int, str] = {}
@@ -148,12 +168,14 @@ class Settings(BaseModel):
     def _check_target(self) -> None:
         if self.host and not re.fullmatch(rf"({_LABEL}\.)+{_LABEL}", self.host):
             raise ValueError(
-                f"host is {self.host!r}, which is no host name; give lower-case labels with dots between them, "
+                f"host is {quoted(self.host)}, which is no host name; give lower-case labels with dots between them, "
                 "for example monitoring.exchange.com."
             )
         for name, elsewhere in self.aliases.items():
             if not re.fullmatch(rf"({_LABEL}\.)*{_LABEL}", elsewhere):
-                raise ValueError(f"aliases.{name} is {elsewhere!r}, which is no host name; give one without a port.")
+                raise ValueError(
+                    f"aliases.{name} is {quoted(elsewhere)}, which is no host name; give one without a port."
+                )
         if self.target == "kubernetes":
             if not self.host:
                 raise ValueError(
@@ -187,9 +209,16 @@ class Settings(BaseModel):
 
 
 def declared() -> dict[str, Any]:
-    """Pulumi.yaml's `config:` block: key without namespace -> its declaration."""
-    project = documents.load((ROOT / "Pulumi.yaml").read_text())
-    return {key.removeprefix(f"{NAMESPACE}:"): value for key, value in project["config"].items()}
+    """Pulumi.yaml's `config:` block: key without namespace -> its declaration. Raises InputError."""
+    config = read_mapping(ROOT / "Pulumi.yaml", ROOT).get("config")
+    if not isinstance(config, dict):
+        raise InputError("Pulumi.yaml: config: is no mapping; see the version in git.")
+    for key, value in config.items():
+        if not isinstance(value, dict) or value.get("type") not in _KINDS or "default" not in value:
+            raise InputError(
+                f"Pulumi.yaml: config: {shown(key)}: needs `type`, one of {', '.join(_KINDS)}, and `default`; add them."
+            )
+    return {str(key).removeprefix(f"{NAMESPACE}:"): value for key, value in config.items()}
 
 
 def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[str] = ()) -> Settings:
@@ -212,8 +241,7 @@ def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[s
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        if error.errors()[0]["loc"] == ("heartbeatUrl",):
-            # It carries a token more often than not.
+        if error.errors()[0]["loc"] == (to_camel(_PRIVATE),):
             raise InputError(
                 f"{place}: heartbeatUrl: is no http or https address; give one, or leave it empty."
             ) from None
@@ -222,35 +250,38 @@ def from_config(values: Mapping[str, Any], place: str, secret_keys: Collection[s
 
 def _typed(key: str, value: Any, kind: str, place: str) -> Any:
     """The value in its declared type: the engine hands every value over as a string."""
-    parsed = documents.load(value) if isinstance(value, str) and kind != "string" else value
-    want = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}[kind]
+    try:
+        parsed = documents.load(value) if isinstance(value, str) and kind != "string" else value
+    except yaml.YAMLError:
+        parsed = None
+    want, example = _KINDS[kind]
     if not isinstance(parsed, want) or (want is int and isinstance(parsed, bool)):
-        example = {
-            "string": "text",
-            "integer": "a whole number",
-            "boolean": "true or false",
-            "array": "a list",
-            "object": "a mapping",
-        }[kind]
+        # An address that carries a token stays out of every message.
+        what = "no text" if key == to_camel(_PRIVATE) else quoted(value)
         raise InputError(
-            f"{place}: {NAMESPACE}:{key}: is {value!r}; give {example}, "
-            f"with `pulumi config set {NAMESPACE}:{key} VALUE`."
+            f"{place}: {NAMESPACE}:{key}: is {what}; give {example}, with `pulumi config set {NAMESPACE}:{key} VALUE`."
         )
     return parsed
 
 
+def must_be_known(stack: str, root: Path = ROOT) -> None:
+    """Raise InputError for a stack without a file: its name becomes part of paths and of labels."""
+    known = sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml"))
+    if stack not in known:
+        raise InputError(f"Pulumi.{shown(stack)}.yaml: no such stack; the stacks here are {', '.join(known)}.")
+
+
 def stack_file_values(stack: str, root: Path = ROOT) -> dict[str, Any]:
     """The `config:` of Pulumi.<stack>.yaml without the namespace; for runs without the engine."""
-    path = root / f"Pulumi.{stack}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml")))
-        raise InputError(f"{path.name}: no such stack; the stacks here are {known}.")
-    try:
-        config = (documents.load(path.read_text()) or {}).get("config") or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path.name}: not valid YAML ({str(error).splitlines()[0]}); correct it.") from None
+    must_be_known(stack, root)
+    place = f"Pulumi.{stack}.yaml"
+    config = read_mapping(root / place, root).get("config") or {}
+    if not isinstance(config, dict):
+        raise InputError(f"{place}: config: is no mapping; write a line for each setting, `monitoring:KEY: VALUE`.")
     values = {}
     for key, value in config.items():
+        if not isinstance(key, str):
+            raise InputError(f"{place}: config: the key {shown(key)} is no text; correct it.")
         namespace, _, name = key.rpartition(":")
         if namespace not in ("", NAMESPACE) or (isinstance(value, dict) and set(value) == {"secure"}):
             # Another program's, or a secret that only the engine can read.

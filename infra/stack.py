@@ -6,6 +6,7 @@ from pathlib import Path
 
 from infra import catalog, hosts, images, settings, surroundings
 from infra.catalog import Catalog
+from infra.errors import read_text
 from infra.hosts import Inventory
 from infra.images import Images
 from infra.settings import ROOT, Settings
@@ -41,7 +42,7 @@ class Stack:
 
     def config(self, source: str, path: str) -> ConfigFile:
         """configs/<source> as a file at `path` in the workload."""
-        return ConfigFile(path, (self.root / "configs" / source).read_text())
+        return ConfigFile(path, read_text(self.root / "configs" / source, self.root))
 
     def link(self, port: int) -> str:
         """The address a person opens for a published port."""

@@ -1,6 +1,6 @@
 """How the catalog and the settings change one alert for one service."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
 class Tuning(BaseModel):
@@ -8,7 +8,7 @@ class Tuning(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: float | None = None
+    threshold: FiniteFloat | None = None
     mute: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")

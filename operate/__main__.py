@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from infra import assembly, checks, credentials, stack
-from infra.errors import InputError
+from infra import assembly, checks, credentials, settings, stack
+from infra.errors import InputError, one_line
 from operate import (
     backup,
     bench,
@@ -14,6 +14,7 @@ from operate import (
     deploy,
     documents,
     engine,
+    growth,
     hosts,
     images,
     policies,
@@ -21,10 +22,13 @@ from operate import (
     preview,
     query,
     quiet_week,
+    rebaseline,
     record,
+    review,
     status,
 )
 from operate.dashboards import picture
+from operate.drills import command as drill
 from operate.progress import loud
 
 
@@ -123,6 +127,7 @@ COMMANDS = {
     "node-exporter": hosts.run,
     "check": check,
     "bench": bench.run,
+    "drill": drill.run,
     "backup": backup.save,
     "restore": backup.load,
     "query": query.run,
@@ -131,6 +136,9 @@ COMMANDS = {
     "policies": policies.run,
     "documents": documents.run,
     "quiet-week": quiet_week.run,
+    "capacity": growth.run,
+    "review": review.run,
+    "rebaseline": rebaseline.run,
     "record-metrics": record.run,
     "dashboards-page": picture.run,
 }
@@ -141,7 +149,11 @@ ARGUMENTS = {
     query.run: query.arguments,
     contract.run: contract.arguments,
     preview.run: preview.arguments,
+    drill.run: drill.arguments,
     quiet_week.run: quiet_week.arguments,
+    growth.run: growth.arguments,
+    review.run: review.arguments,
+    rebaseline.run: rebaseline.arguments,
     bench.run: bench.arguments,
     picture.run: picture.arguments,
 }
@@ -159,9 +171,10 @@ def main(command_line: list[str] | None = None) -> int:
             ARGUMENTS[function](command)
     arguments = parser.parse_args(command_line)
     try:
+        settings.must_be_known(arguments.stack)  # also for a verb that does the same for each
         return int(arguments.run(arguments))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)

@@ -13,7 +13,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -307,13 +307,7 @@ def _ends(silence: dict[str, Any]) -> datetime:
 
 
 def _set(here: cluster.Cluster, silence: dict[str, Any]) -> None:
-    from kubernetes import client  # noqa: PLC0415 - a second of import that Docker's stacks do without
-
     pod, port, path = ALERTMANAGER
-    headers = {"Authorization": f"Basic {here.credentials()}", "Content-Type": "application/json"}
-    with closing(cluster.connected(client.CoreV1Api(here.client), NAMESPACE, pod, port)) as link:
-        link.request("POST", path, json.dumps(silence), headers)
-        answer = link.getresponse()
-        words = answer.read().decode(errors="replace")
-    if answer.status != HTTPStatus.OK:
+    status, words = here.request(pod, port, "POST", path, body=silence)
+    if status != HTTPStatus.OK:
         raise InputError(f"{pod} refuses the silence {silence['comment']!r}: {words}; correct it in {SILENCES}.")

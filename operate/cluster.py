@@ -8,9 +8,10 @@ import base64
 import http.client
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -50,6 +51,18 @@ def connected(core: Any, namespace: str, pod: str, port: int, seconds: float = 2
     return link
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """What the API server refuses, or does not answer, becomes a ConnectionError."""
+    from kubernetes import client  # noqa: PLC0415
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+    try:
+        yield
+    except (client.ApiException, HTTPError) as error:
+        raise ConnectionError(f"the API server does not do it ({type(error).__name__})") from None
+
+
 class Cluster:
     """The API of the cluster that a stack's settings name."""
 
@@ -59,6 +72,16 @@ class Cluster:
         self.stack = stack
         self.client = cluster.client(stack.settings)
         self.api = dynamic.DynamicClient(self.client)  # type: ignore[no-untyped-call]
+        self._own = threading.local()
+
+    @property
+    def _forwarding(self) -> Any:
+        """The API for `connected`: a port-forward changes its client while it is set up, so each thread has its own."""
+        from kubernetes import client  # noqa: PLC0415
+
+        if not hasattr(self._own, "core"):
+            self._own.core = client.CoreV1Api(client.ApiClient(self.client.configuration))
+        return self._own.core
 
     def apply(self, items: Sequence[Manifest]) -> None:
         """Apply each manifest server-side. Raises InputError with the API's words for one that it refuses."""
@@ -112,17 +135,45 @@ class Cluster:
 
         What Prometheus refuses to evaluate is an answer too, which says why.
         """
+        try:
+            status, text = self.request(pod, port, "GET", path)
+            return json.loads(text) if status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) else None
+        except (OSError, ValueError):
+            return None
+
+    def request(
+        self, pod: str, port: int, method: str, path: str, *, namespace: str = NAMESPACE, body: Any = None
+    ) -> tuple[int, str]:
+        """Status and text that a pod answers, through the API server. Raises OSError where it cannot be reached."""
         from kubernetes import client  # noqa: PLC0415
 
+        headers = {"Authorization": f"Basic {self.credentials}", "Connection": "close"}
+        headers |= {"Content-Type": "application/json"} if body is not None else {}
         try:
-            with closing(connected(client.CoreV1Api(self.client), NAMESPACE, pod, port)) as link:
-                link.request(
-                    "GET", path, headers={"Authorization": f"Basic {self.credentials()}", "Connection": "close"}
-                )
+            with closing(connected(self._forwarding, namespace, pod, port)) as link:
+                link.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
                 answer = link.getresponse()
-                return json.loads(answer.read()) if answer.status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) else None
-        except (client.ApiException, OSError, http.client.HTTPException, ValueError):
-            return None
+                return answer.status, answer.read().decode()
+        except (client.ApiException, http.client.HTTPException) as error:
+            raise ConnectionError(f"{pod} cannot be reached ({type(error).__name__})") from None
+
+    def pods(self, workload: Workload) -> list[str]:
+        """Names of the workload's pods that run. Raises OSError where the API server does not say so."""
+        with _reached():
+            found = self.api.resources.get(api_version="v1", kind="Pod").get(
+                namespace=namespace_of(self.stack, workload), label_selector=f"app.kubernetes.io/name={workload.name}"
+            )
+        return [pod.metadata.name for pod in found.items if pod.status.phase == "Running"]
+
+    def scale(self, workload: Workload, replicas: int) -> None:
+        """Run so many pods of a workload, whatever is declared. Raises OSError where the API server does not do it."""
+        with _reached():
+            self.api.resources.get(api_version="apps/v1", kind=KINDS[workload.kind]).patch(
+                name=workload.name,
+                namespace=namespace_of(self.stack, workload),
+                body={"spec": {"replicas": replicas}},
+                content_type="application/merge-patch+json",
+            )
 
     @cached_property
     def _prometheis(self) -> int:
@@ -133,8 +184,9 @@ class Cluster:
         answers = (self.ask(f"prometheus-{number}", 9090, path) for number in range(self._prometheis))
         return next((answer for answer in answers if answer is not None), None)
 
+    @cached_property
     def credentials(self) -> str:
-        """What the platform's own probes sign in with."""
+        """What the platform's own probes sign in with; read once, a review asks hundreds of times."""
         secret = self.api.resources.get(api_version="v1", kind="Secret").get(
             name="prometheus-secrets", namespace=NAMESPACE
         )
@@ -267,18 +319,22 @@ def targets(here: Cluster) -> list[dict[str, Any]]:
 
 def wait(here: Cluster, workloads: Sequence[Workload], seconds: int = 300) -> None:
     """Wait until every replica is ready and every target of the platform itself answers. Raises InputError."""
-    stack = here.stack
+    until_nothing_is_left(lambda: _left(here, workloads), seconds, _pods_say_why)
 
-    def left() -> list[str]:
-        if unready := list(_unready(here, workloads)):
-            return unready
-        found = targets(here)
-        watched = [t for t in found if stack.settings.simulator or t["labels"]["job"] not in stack.catalog.by_name]
-        lost = [t for t in watched if t["health"] != "up"]
-        names = [f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in lost]
-        return names if found else ["Prometheus does not answer yet"]
 
-    until_nothing_is_left(left, seconds, _pods_say_why)
+def unwell(stack: Stack) -> list[str]:
+    """What of the stack is not as it should be, in words; empty where all is well."""
+    return _left(Cluster(stack), assembly.workloads(stack))
+
+
+def _left(here: Cluster, workloads: Sequence[Workload]) -> list[str]:
+    if unready := list(_unready(here, workloads)):
+        return unready
+    found, stack = targets(here), here.stack
+    watched = [t for t in found if stack.settings.simulator or t["labels"]["job"] not in stack.catalog.by_name]
+    lost = [t for t in watched if t["health"] != "up"]
+    names = [f"target {t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in lost]
+    return names if found else ["Prometheus does not answer yet"]
 
 
 def _pods_say_why(_left: list[str]) -> str:

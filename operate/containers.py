@@ -27,9 +27,22 @@ class Container:
         return self.state == "running" and self.health in ("", "healthy")
 
 
+def client(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the Docker client; what it printed is in the result. Raises TimeoutExpired after `timeout` s.
+
+    Raises InputError where there is no client.
+    """
+    try:
+        return subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=timeout
+        )
+    except FileNotFoundError:
+        raise InputError("no `docker` is on the PATH; `make up` installs what is missing, or add its folder.") from None
+
+
 def docker(*arguments: str) -> str:
     """Output of the docker command. Raises InputError with its last line."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    done = client(*arguments)
     if done.returncode:
         # Some versions end with their own exit status.
         last = done.stderr.strip().removesuffix("exit status 1").strip().splitlines()[-1:] or ["no output"]

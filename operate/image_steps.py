@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from infra.settings import ROOT, cache_root
-from operate import engine, tools
+from operate import containers, engine, tools
 from operate.recipes import DEBIAN_RELEASE, REPOSITORY, Recipe
 from operate.tools import BuildError, Say
 
@@ -19,32 +19,27 @@ from operate.tools import BuildError, Say
 _WHEEL_PLATFORMS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 
 
-def docker(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the Docker client; what it printed is in the result. Raises TimeoutExpired after `timeout` s."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=timeout)
-
-
 def docker_architecture() -> str:
     """The engine's architecture, `amd64` or `arm64`. Raises BuildError where no engine answers."""
     if shutil.which("docker") is None:
-        raise BuildError("images need Docker and no `docker` is on PATH; install the Docker Engine")
-    answer = docker("version", "--format", "{{.Server.Arch}}")
+        raise BuildError("images need Docker and no `docker` is on PATH; install the Docker Engine.")
+    answer = containers.client("version", "--format", "{{.Server.Arch}}")
     if answer.returncode != 0:
         reason = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise BuildError(f"the Docker Engine does not answer ({reason}); start it and run this again")
+        raise BuildError(f"the Docker Engine does not answer ({reason}); start it and run this again.")
     return answer.stdout.strip()
 
 
 def present() -> dict[str, str]:
     """The sizes, in Docker's wording, of every tagged image on this machine, by reference."""
-    listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}\t{{.Size}}")
+    listed = containers.client("image", "ls", "--format", "{{.Repository}}:{{.Tag}}\t{{.Size}}")
     return dict(line.split("\t") for line in listed.stdout.splitlines())
 
 
 def pull(reference: str, timeout: float | None = None) -> None:
     """Pull an image from its registry. Raises BuildError with the registry's word, or after `timeout` s."""
     try:
-        done = docker("pull", "--quiet", reference, timeout=timeout)
+        done = containers.client("pull", "--quiet", reference, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise BuildError(f"docker pull {reference} had no answer within {timeout:.0f} s") from None
     if done.returncode != 0:
@@ -114,13 +109,13 @@ def _simulator_packages(architecture: str, say: Say) -> Path:
     if not lock.is_file():
         raise BuildError(
             "simulator/requirements.txt is missing; compile it from simulator/requirements.in with "
-            "`uv pip compile --generate-hashes`"
+            "`uv pip compile --generate-hashes`."
         )
     platform = _WHEEL_PLATFORMS.get(architecture)
     if platform is None:
         raise BuildError(
             f"the simulator's packages are not known for {architecture}; name their wheel platform in "
-            "operate/image_steps.py"
+            "operate/image_steps.py."
         )
 
     def install(out: Path, log: Path) -> None:
@@ -143,7 +138,7 @@ def need_mmdebstrap(say: Say) -> None:
     if shutil.which("mmdebstrap") is not None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise BuildError("images need mmdebstrap; run `apt-get install mmdebstrap` as root on Debian or Ubuntu")
+        raise BuildError("images need mmdebstrap; run `apt-get install mmdebstrap` as root on Debian or Ubuntu.")
     say("installing mmdebstrap from Debian's packages ...")
     engine.apt_install("mmdebstrap")
 

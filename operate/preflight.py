@@ -66,7 +66,7 @@ def receivers_stay(stack: Stack, at_hand: Mapping[str, str]) -> None:
         kept = stack.root / place
         if "/inbox" not in (secret.default or "") and secret.default != "inbox":
             continue
-        if kept.exists() and kept.read_text() != secret.default and at_hand.get(name) == secret.default:
+        if kept.exists() and kept.read_bytes() != str(secret.default).encode() and at_hand.get(name) == secret.default:
             raise InputError(
                 f"{secret.env} is not set, and the running stack has a receiver of its own there: messages would go to "
                 f"the inbox instead; set it again with `export {secret.env}=...`, or remove {place} if they shall."

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate a PromQL expression on the stack's Prometheus and print its series."""
     if not options.expression.strip():
-        raise InputError("nothing to ask for; say what: make query Q='up == 0'")
+        raise InputError("nothing to ask for; say what: make query Q='up == 0'.")
     show(ask(stack.load(options.stack), options.expression))
     return 0
 

@@ -90,7 +90,7 @@ def prepare(rules: Iterable[Rule], lookback: float) -> list[Rule]:
     staleness markers a stored value would outlive its condition. And a name recorded by many rules of which each
     reader picks one by its own labels (a threshold by its alert): storing all of them would be most of the work.
     """
-    rules = [_without_itself(rule) for rule in rules]
+    rules = [without_itself(rule) for rule in rules]
     recorded: dict[str, list[Rule]] = {}
     for rule in rules:
         if not rule.alerting:
@@ -118,7 +118,7 @@ def prepare(rules: Iterable[Rule], lookback: float) -> list[Rule]:
     return [rule for rule in rules if rule.alerting or rule.name in read]
 
 
-def _without_itself(rule: Rule) -> Rule:
+def without_itself(rule: Rule) -> Rule:
     """A rule that keeps a moment by reading its last output has kept it for ever: in a replay nobody was away."""
     kept = lambda selector: "vector(0)" if selector.name == rule.name and not rule.alerting else None  # noqa: E731
     return replace(rule, expr=promql.substitute(rule.expr, kept))

@@ -91,11 +91,6 @@ def wait(stack: Stack, seconds: int = 240) -> None:
 
     Raises InputError with the next step when the time is over.
     """
-    workloads = assembly.workloads(stack)
-
-    def left() -> list[str]:
-        ours = [target for target in targets(stack) if _runs_here(stack, target)]
-        return [*_unhealthy(workloads, _running(stack)), *_unscraped(ours)]
 
     def remedy(left: list[str]) -> str:
         first = left[0].split()[0]
@@ -104,7 +99,13 @@ def wait(stack: Stack, seconds: int = 240) -> None:
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
         return f"{more}; see {where}, then run `make up` again."
 
-    until_nothing_is_left(left, seconds, remedy)
+    until_nothing_is_left(lambda: unwell(stack), seconds, remedy)
+
+
+def unwell(stack: Stack) -> list[str]:
+    """What of the stack is not as it should be, in words; empty where all is well."""
+    ours = [target for target in targets(stack) if _runs_here(stack, target)]
+    return [*_unhealthy(assembly.workloads(stack), _running(stack)), *_unscraped(ours)]
 
 
 def table(stack: Stack) -> bool:

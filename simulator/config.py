@@ -150,13 +150,21 @@ def _endpoints(root: _Section) -> dict[str, Endpoint]:
 
 def read_service(path: Path) -> ServiceConfig:
     """The configuration of one simulated service. Raises ConfigError."""
-    root = _read(path)
+    return _service(_read(path))
+
+
+def service_from(place: str, document: object) -> ServiceConfig:
+    """The configuration that `document` holds; `place` names it in errors. Raises ConfigError."""
+    return _service(_Section(place, document))
+
+
+def _service(root: _Section) -> ServiceConfig:
     metrics = root.section("metrics")
     endpoints = _endpoints(root)
     dependencies = root.texts("dependencies")
     for name in dependencies:
         if name not in endpoints:
-            raise ConfigError(f"{path}: dependency {name!r} has no entry under `endpoints`; add its address.")
+            raise ConfigError(f"{root.place}: dependency {name!r} has no entry under `endpoints`; add its address.")
     return ServiceConfig(
         name=root.text("name"),
         port=root.number("port"),

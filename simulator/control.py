@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 from importlib import resources
+from reprlib import repr as brief
 
 import aiohttp
 from aiohttp import web
@@ -115,7 +116,7 @@ class Control:
         """A service's answer, asked of each of its instances: the worst. Raises FaultError (404, 502)."""
         if service not in self._config.services:
             known = ", ".join([*self._config.services, INFRASTRUCTURE])
-            raise FaultError(404, f"There is no service {service!r}; use one of {known}.")
+            raise FaultError(404, f"There is no service {brief(service)}; use one of {known}.")
         assert self._session is not None
         url = URL(self._config.services[service] + path)
         try:
@@ -139,7 +140,7 @@ class Control:
         service, path = request.match_info["service"], request.match_info["path"]
         if service not in self._config.addresses:
             known = ", ".join(self._config.addresses)
-            raise FaultError(404, f"There is no service {service!r}; use one of {known}.")
+            raise FaultError(404, f"There is no service {brief(service)}; use one of {known}.")
         assert self._session is not None
         url = f"{self._config.addresses[service]}/{path}"
         try:

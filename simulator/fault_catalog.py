@@ -26,6 +26,10 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
     FaultSpec("hang", "Connections are accepted and nothing is answered."),
     FaultSpec("health_hang", "Only /health gives no answer."),
     FaultSpec("no_traffic", "Customers send nothing."),
+    FaultSpec(
+        "clock_backwards",
+        "Each scrape gets a sample that is older than the one before it, as from a clock that runs backwards.",
+    ),
     FaultSpec("errors", "Requests end in 500.", (_ratio(0.2, "Share of requests that fail."),)),
     FaultSpec(
         "latency",
@@ -75,6 +79,8 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
         needs="accounts",
     ),
     FaultSpec("registration_failures", "Registrations fail.", (_ratio(0.6, "Share that fails."),), needs="accounts"),
+    FaultSpec("no_registrations", "Registrations are begun and never finished.", needs="accounts"),
+    FaultSpec("lost_users", "Fewer customers signed in.", (_ratio(0.5, "Share that stays away."),), needs="accounts"),
     FaultSpec(
         "stalled_matching",
         "Orders are accepted and nothing is matched; the process looks healthy.",
@@ -168,6 +174,12 @@ SERVICE_FAULTS: tuple[FaultSpec, ...] = (
         "The node's height stands still.",
         (Parameter("initial_lag_blocks", "Blocks it is already behind.", 0, 0, 1e5),),
         needs="blockchain_node",
+    ),
+    FaultSpec(
+        "stalled_reference",
+        "The independent height stands still.",
+        (Parameter("initial_lag_blocks", "Blocks it is already behind.", 20, 0, 1e5),),
+        needs="chain_reference",
     ),
 )
 

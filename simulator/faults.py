@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as brief
 
 log = logging.getLogger(__name__)
 
 Value = float | str
+
+_LARGEST = 1e300
 
 
 class FaultError(Exception):
@@ -36,8 +38,9 @@ class Parameter:
         """The value as its type. Raises FaultError (400)."""
         if isinstance(self.default, str):
             return self._parse_text(fault, value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise FaultError(400, f"{fault}: `{self.name}` must be a number; got {value!r}.")
+        # A whole number of hundreds of digits is no float.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+            raise FaultError(400, f"{fault}: `{self.name}` must be a number; got {brief(value)}.")
         if not self.minimum <= value <= self.maximum:
             raise FaultError(
                 400,
@@ -48,7 +51,7 @@ class Parameter:
     def _parse_text(self, fault: str, value: object) -> str:
         if not isinstance(value, str) or (self.choices and value not in self.choices):
             remedy = f"one of {', '.join(self.choices)}" if self.choices else "a text"
-            raise FaultError(400, f"{fault}: `{self.name}` is {value!r}; use {remedy}.")
+            raise FaultError(400, f"{fault}: `{self.name}` is {brief(value)}; use {remedy}.")
         return value
 
     def describe(self) -> dict[str, object]:
@@ -99,7 +102,7 @@ class FaultBook:
     def spec(self, name: str) -> FaultSpec:
         """Raises FaultError (404) that lists the faults there are."""
         if name not in self._specs:
-            raise FaultError(404, f"There is no fault {name!r} here; use one of {', '.join(self._specs)}.")
+            raise FaultError(404, f"There is no fault {brief(name)} here; use one of {', '.join(self._specs)}.")
         return self._specs[name]
 
     def parse(self, name: str, given: object) -> dict[str, Value]:
@@ -111,7 +114,7 @@ class FaultBook:
         for key in given:
             if key not in known:
                 valid = ", ".join(known) or "none, it takes no parameters"
-                raise FaultError(400, f"{name}: there is no parameter {key!r}; valid ones: {valid}.")
+                raise FaultError(400, f"{name}: there is no parameter {brief(key)}; valid ones: {valid}.")
         return {key: known[key].parse(name, given.get(key, known[key].default)) for key in known}
 
     def inject(self, name: str, given: object) -> ActiveFault:

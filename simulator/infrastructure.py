@@ -26,7 +26,9 @@ Parameters = Mapping[str, Value]
 _TIMEOUT_SECONDS = 5
 # Filling memory or publishing a large backlog takes seconds; more means that something is stuck.
 _INJECT_SECONDS = 60
+_TAKES_EACH_SECONDS = 5
 _KEY_PREFIX = "fault:"
+_TABLE = "fault_uncached_reads"
 _MIB = 1024 * 1024
 
 REAL_FAULTS: tuple[FaultSpec, ...] = (
@@ -44,6 +46,12 @@ REAL_FAULTS: tuple[FaultSpec, ...] = (
             Parameter("seconds", "Duration of one query.", 10, 0.1, 600),
             Parameter("concurrency", "Queries at once.", 4, 1, 20),
         ),
+        needs="database",
+    ),
+    FaultSpec(
+        "uncached_reads",
+        "A table larger than the primary's cache is read over and over.",
+        (Parameter("mib", "Size of the table.", 128, 8, 4096),),
         needs="database",
     ),
     FaultSpec(
@@ -74,6 +82,7 @@ class Infrastructure:
             "replication_lag": self._replication_lag,
             "connection_exhaustion": self._connection_exhaustion,
             "slow_queries": self._slow_queries,
+            "uncached_reads": self._uncached_reads,
             "redis_memory": self._redis_memory,
             "queue_backlog": self._queue_backlog,
         }
@@ -108,8 +117,8 @@ class Infrastructure:
                 await stack.aclose()
 
     async def clear_leftovers(self) -> None:
-        """Undo what an earlier run of this program left behind in the replica and in Redis."""
-        for leftover in (self._resume_replay, self._delete_keys):
+        """Undo what an earlier run of this program left behind in Postgres and in Redis."""
+        for leftover in (self._resume_replay, self._delete_keys, self._drop_table):
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_TIMEOUT_SECONDS):
                     await leftover()
@@ -155,23 +164,59 @@ class Infrastructure:
     @asynccontextmanager
     async def _connection_exhaustion(self, parameters: Parameters) -> AsyncIterator[None]:
         held = [await self._postgres("database")]
+        task: asyncio.Task[None] | None = None
         try:
-            row = await (
-                await held[0].execute(
-                    "SELECT current_setting('max_connections')::int,"
-                    " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
-                )
-            ).fetchone()
-            most, used = (int(row[0]), int(row[1])) if row is not None else (0, 0)
-            with contextlib.suppress(psycopg.OperationalError):
-                # The server refuses the last few, which it reserves: then all that can be taken are taken.
-                while used < round(most * float(parameters["ratio"])):
-                    held.append(await self._postgres("database"))
-                    used += 1
+            await self._take_connections(held, float(parameters["ratio"]))
+            task = asyncio.create_task(self._keep_taking(held, float(parameters["ratio"])))
             yield
         finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
             for connection in held:
                 await connection.close()
+
+    async def _take_connections(self, held: list[Connection], ratio: float) -> None:
+        row = await (
+            await held[0].execute(
+                "SELECT current_setting('max_connections')::int,"
+                " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
+            )
+        ).fetchone()
+        most, used = (int(row[0]), int(row[1])) if row is not None else (0, 0)
+        with contextlib.suppress(psycopg.OperationalError):
+            # The server refuses the last few, which it reserves: then all that can be taken are taken.
+            while used < round(most * ratio):
+                held.append(await self._postgres("database"))
+                used += 1
+
+    async def _keep_taking(self, held: list[Connection], ratio: float) -> None:
+        """What others give back is taken too."""
+        while True:
+            await asyncio.sleep(_TAKES_EACH_SECONDS)
+            await self._take_connections(held, ratio)
+
+    @asynccontextmanager
+    async def _uncached_reads(self, parameters: Parameters) -> AsyncIterator[None]:
+        async with await self._postgres("database") as connection:
+            await self._drop_table()
+            # Unlogged: the replica is spared. A row fills a page of 8 kB.
+            await connection.execute(f"CREATE UNLOGGED TABLE {_TABLE} (filler text)")
+            await connection.execute(f"ALTER TABLE {_TABLE} ALTER COLUMN filler SET STORAGE PLAIN")
+            rows = int(parameters["mib"]) * _MIB // 8192
+            await connection.execute(
+                f"INSERT INTO {_TABLE} SELECT repeat('x', 7900) FROM generate_series(1, %s)",  # noqa: S608 (a constant)
+                (rows,),
+            )
+            task = asyncio.create_task(_read_again(connection))
+            yield
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._drop_table()
+
+    async def _drop_table(self) -> None:
+        async with await self._postgres("database") as connection:
+            await connection.execute(f"DROP TABLE IF EXISTS {_TABLE}")
 
     @asynccontextmanager
     async def _slow_queries(self, parameters: Parameters) -> AsyncIterator[None]:
@@ -251,3 +296,9 @@ async def _declare(connection: aio_pika.abc.AbstractConnection, name: str) -> No
 async def _sleep_again(connection: Connection, seconds: float) -> None:
     while True:
         await connection.execute("SELECT pg_sleep(%s)", (seconds,))
+
+
+async def _read_again(connection: Connection) -> None:
+    while True:
+        await connection.execute(f"SELECT count(*) FROM {_TABLE}")  # noqa: S608 (a constant)
+        await asyncio.sleep(5)

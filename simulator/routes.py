@@ -12,7 +12,7 @@ from simulator.config import ServiceConfig
 from simulator.faults import FaultBook
 from simulator.metrics import CONTENT_TYPE, ContractMetrics
 from simulator.traffic import INVALID_ROUTE, OTHER_ROUTE, HttpTraffic, Profile
-from simulator.web_common import Handler, health_body, problem
+from simulator.web_common import Handler, health_body, problem, refusal
 
 # Longer than any probe or scrape waits.
 _HANG_SECONDS = 60.0
@@ -37,7 +37,7 @@ class ServiceRoutes:
         self._profile, self._faults, self._dependencies = profile, faults, dependencies
 
     def build(self) -> web.Application:
-        app = web.Application(middlewares=[self._hang, self._count], client_max_size=_BODY_LIMIT)
+        app = web.Application(middlewares=[self._hang, self._explain, self._count], client_max_size=_BODY_LIMIT)
         app.router.add_get(self._config.metrics_path, self._show_metrics)
         app.router.add_get(self._config.health_path, self._show_health)
         app.router.add_get(INVALID_ROUTE, self._fail)
@@ -56,6 +56,13 @@ class ServiceRoutes:
         return problem(503, "The service did not answer in time.") if hung else await handler(request)
 
     @web.middleware
+    async def _explain(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (web.HTTPException, web.RequestPayloadError) as error:
+            return refusal(request, error)
+
+    @web.middleware
     async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in (self._config.metrics_path, self._config.health_path):
             return await handler(request)
@@ -64,8 +71,8 @@ class ServiceRoutes:
         route = OTHER_ROUTE if resource is None else resource.canonical
         try:
             answer = await self._serve(request, handler)
-        except web.HTTPException as refusal:
-            answer = problem(refusal.status, f"{request.method} on this path: {refusal.reason}.")
+        except (web.HTTPException, web.RequestPayloadError) as error:
+            answer = refusal(request, error)
         self._traffic.record(request.method, route, answer.status, time.perf_counter() - started)
         return answer
 
@@ -79,7 +86,12 @@ class ServiceRoutes:
         return await handler(request)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        page = self._metrics.render()
+        if self._faults.active("clock_backwards") is not None:
+            # On one page: a sample older than the one of the last scrape may be older than all that can be written.
+            stamp = round(1000 * time.time())
+            page += f"fault_clock_backwards 1 {stamp}\nfault_clock_backwards 1 {stamp - 1000}\n".encode()
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
 
     async def _show_health(self, _request: web.Request) -> web.Response:
         return web.json_response(health_body(self._config.version, self._dependencies()))
@@ -91,7 +103,7 @@ class ServiceRoutes:
         if request.can_read_body:
             try:
                 await request.json()
-            except ValueError:
+            except (ValueError, RecursionError, LookupError):  # the last: a character set that nobody knows
                 return problem(400, "The body is not valid JSON; send a JSON object.")
         resource = request.match_info.route.resource
         answer: dict[str, object] = {"service": self._config.name, "timestamp": time.time()}

@@ -17,6 +17,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Containers are reached on every address they have; what is published is decided outside.
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104
 
+_SHOWN = 100
+
 
 def utc_now() -> str:
     """The time as the platform's /health form has it: UTC, whole seconds, Z."""
@@ -52,13 +54,35 @@ def page_response(page: str) -> web.Response:
     )
 
 
+def refusal(request: web.Request, error: web.HTTPException | web.RequestPayloadError) -> web.Response:
+    """The server's own refusal as one sentence: no such path, another method, a body that cannot be read."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return problem(error.status, f"This path does not take {shown(request.method)}; use {allowed}.")
+    if isinstance(error, web.HTTPNotFound):
+        return problem(error.status, f"There is nothing at {shown(request.path)}; correct the path.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return problem(error.status, "The body is too large; send less.")
+    if isinstance(error, web.HTTPException):
+        return problem(error.status, f"The request cannot be served ({error.reason}).")
+    return problem(400, "The body cannot be read; send it whole, and as its Content-Encoding says.")
+
+
+def shown(text: str) -> str:
+    """A text of the sender's as a sentence can hold it: one line, and of a long one the beginning."""
+    text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
+
+
 @web.middleware
 async def explain_fault_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers a FaultError with its status and its sentence."""
+    """Answers a FaultError, and what the server itself refuses, with its status and one sentence."""
     try:
         return await handler(request)
     except FaultError as error:
         return problem(error.status, str(error))
+    except (web.HTTPException, web.RequestPayloadError) as error:
+        return refusal(request, error)
 
 
 async def read_parameters(request: web.Request) -> object:
@@ -66,7 +90,7 @@ async def read_parameters(request: web.Request) -> object:
     body = await request.read()
     try:
         return json.loads(body) if body.strip() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaultError(400, 'The body is not valid JSON; send parameters such as {"ratio": 0.5}.') from error
 
 

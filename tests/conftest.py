@@ -1,7 +1,8 @@
 """Shared by all tests: figures that a test measured, shown at the end of the run."""
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -18,10 +19,33 @@ def figure(record_property: Callable[[str, object], None]) -> Figure:
     return lambda text: record_property("figure", text)
 
 
+Tried = Callable[[str, Mapping[str, int]], None]
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Tried:
+    """Count bad input that a test tried: of which kind, and how many ended how. The closing summary has the sums."""
+    return lambda kind, outcomes: record_property("tried", [kind, dict(outcomes)])
+
+
+def _sums(reports: Iterable[pytest.TestReport]) -> list[str]:
+    """What all tests tried of bad input, in one line; nothing where none of them ran."""
+    sums: dict[str, Counter[str]] = {}
+    found: list[Any] = [value for report in reports for name, value in report.user_properties if name == "tried"]
+    for kind, outcomes in found:
+        sums.setdefault(kind, Counter()).update(outcomes)
+    kinds = (
+        f"{counts.total()} {kind} ({', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items()))})"
+        for kind, counts in sorted(sums.items())
+    )
+    return [f"bad input tried: {', '.join(kinds)}; none ended otherwise"] if sums else []
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The figures of all tests, also of those that ran in another process."""
     reports = [report for group in ("passed", "failed") for report in terminalreporter.stats.get(group, [])]
     figures = [text for report in reports for name, text in report.user_properties if name == "figure"]
+    figures += _sums(terminalreporter.stats.get("passed", []))
     if figures:
         terminalreporter.section("figures")
         for text in figures:
@@ -33,13 +57,15 @@ class Rooms(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.split("/")[1]
-        return folder if folder in ("stack", "kubernetes", "alerting", "hosts") else nodeid
+        return folder if folder in ("stack", "kubernetes", "alerting", "fire", "hosts") else nodeid
 
     def _assign_work_unit(self, node: Any) -> None:
-        # Playbooks take what processors there are: they come when one of the live stacks is gone.
-        if "hosts" in self.workqueue:
-            gone = self.assigned_work.get(node, {}).keys() & {"stack", "kubernetes"}
-            self.workqueue.move_to_end("hosts", last=not gone)
+        # Playbooks and the faults of our own programs take what processors there are: they come when one of the live
+        # stacks is gone.
+        gone = self.assigned_work.get(node, {}).keys() & {"stack", "kubernetes"}
+        for room in ("hosts", "fire"):
+            if room in self.workqueue:
+                self.workqueue.move_to_end(room, last=not gone)
         super()._assign_work_unit(node)
 
 

@@ -33,9 +33,10 @@ def operate(stack: str, *arguments: str, path: str | None = None) -> subprocess.
     return done
 
 
-def succeeded(done: subprocess.CompletedProcess[str]) -> None:
-    """Fail with the end of what a command said, where it failed."""
+def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command said; fail with the end of it, where it failed."""
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 @contextmanager

@@ -68,7 +68,8 @@ while [ -z "$stopped" ]; do
   while kill -0 "$tool" 2>/dev/null; do wait "$tool"; status=$?; done
   tool=''
   kill "$watcher" 2>/dev/null
-  wait "$watcher"
+  # Where the signal came before the watcher's own trap, the shell would say "Terminated".
+  wait "$watcher" 2>/dev/null
   [ $? = "$FULL" ] || exit "$status"
 done
 exit "$status"

@@ -6,6 +6,7 @@ from typing import Any
 from infra import documents
 from infra.catalog import Catalog, Team
 from infra.components import scraping
+from infra.errors import InputError, read_mapping
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.workload import (
@@ -24,9 +25,12 @@ from infra.workload import (
     Workload,
 )
 
+FILE = "configs/alertmanager/alertmanager.yml"
 PORT = 9093
 GOSSIP_PORT = 9094
 SECRETS = "/run/secrets"
+# Seconds; just below `group_interval` of FILE. A replica whose turn comes later speaks of what it saw a round ago.
+TURNS_WITHIN = 14
 
 
 def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
@@ -41,10 +45,14 @@ def build(stack: Stack, pagerduty_is_real: bool) -> Workload:
         team="platform",
         part_of="platform",
         security=Security(65534, 65534),
-        resources=Resources(memory=128 * MIB),
+        # Ten thousand alerts at once take 160 MiB (tests/fire).
+        resources=Resources(memory=256 * MIB),
         args=(
             "--config.file=/etc/alertmanager/alertmanager.yml",
             "--storage.path=/alertmanager",
+            # A crash costs the silences and the memory of what was sent since they were last written down: people would
+            # be paged again, and for what is silenced. The default is 15 minutes.
+            "--data.maintenance-interval=15s",
             f"--web.external-url={stack.link(stack.settings.alertmanager_port)}",
             *_gossip(stack, replicas),
             *scraping.web_arguments(stack),
@@ -87,6 +95,7 @@ def _gossip(stack: Stack, replicas: int) -> Iterator[str]:
         yield "--cluster.listen-address="
         return
     yield f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}"
+    yield f"--cluster.peer-timeout={TURNS_WITHIN // (replicas - 1)}s"
     for number in range(replicas):
         yield f"--cluster.peer={stack.surroundings.replica('alertmanager', number)}:{GOSSIP_PORT}"
 
@@ -101,9 +110,15 @@ def _calls(stack: Stack, replicas: int) -> tuple[Call, ...]:
 
 
 def config(stack: Stack, pagerduty_is_real: bool) -> dict[str, Any]:
-    """configs/alertmanager/alertmanager.yml with receivers, routes and inhibitions of the catalog."""
+    """configs/alertmanager/alertmanager.yml with receivers, routes and inhibitions of the catalog.
+
+    Raises InputError.
+    """
     settings, teams = stack.settings, stack.catalog.teams
-    data: dict[str, Any] = documents.load((stack.root / "configs/alertmanager/alertmanager.yml").read_text())
+    data = read_mapping(stack.root / FILE, stack.root)
+    for key, kind, words in (("global", dict, "mapping"), ("route", dict, "mapping"), ("inhibit_rules", list, "list")):
+        if not isinstance(data.get(key), kind):
+            raise InputError(f"{FILE}: {key}: is no {words}; see the version in git.")
     data["global"] |= {
         "slack_api_url_file": f"{SECRETS}/slack-webhook-url",
         "pagerduty_url": settings.pagerduty_url
@@ -172,7 +187,14 @@ def _team_route(name: str) -> dict[str, Any]:
 
 def _by_severity(name: str) -> list[dict[str, Any]]:
     return [
-        {"receiver": f"{name}-page", "matchers": ['severity="critical"']},
+        {
+            "receiver": f"{name}-page",
+            "matchers": ['severity="critical"'],
+            # Rounds may not come more often than the rules of these are evaluated (decision 7).
+            "routes": [
+                {"receiver": f"{name}-page", "matchers": ['signal="error-budget"'], "group_interval": "1m"},
+            ],
+        },
         {
             "receiver": f"{name}-digest",
             "matchers": ['severity="info"'],

@@ -1,6 +1,7 @@
 """Loki: keeps the logs and answers for them."""
 
 from infra import documents
+from infra.errors import InputError, read_mapping
 from infra.stack import Stack
 from infra.workload import GIB, MIB, ConfigFile, Port, Probe, Resources, Scrape, Security, Storage, Workload
 
@@ -32,6 +33,8 @@ def build(stack: Stack) -> Workload:
 
 def config(stack: Stack) -> str:
     """configs/loki/loki.yml with the retention of the settings."""
-    data = documents.load((stack.root / "configs/loki/loki.yml").read_text())
+    data = read_mapping(stack.root / "configs/loki/loki.yml", stack.root)
+    if not isinstance(data.setdefault("limits_config", {}), dict):
+        raise InputError("configs/loki/loki.yml: limits_config: is not a mapping; see the version in git.")
     data["limits_config"]["retention_period"] = f"{stack.settings.retention_days * 24}h"
     return documents.dump(data)

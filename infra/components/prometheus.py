@@ -27,13 +27,27 @@ PORT = 9090
 # Of its volume. The rest is for the log of the last hours, the block being written, and for VolumeSpaceWarning to
 # stay quiet below its fifth.
 RETAINED_SHARE = 0.7
+# Of each page that is scraped; what is over a limit counts as a target that does not answer, so that one target cannot
+# take the memory that all alerts stand on: with ten times as much a hostile page took more than the container has. The
+# largest page of the stack `dev`, Loki's, has 1,500 samples in 0.2 MB; what grows, cAdvisor's, has 35 samples for each
+# container. No limit of targets: above one no target of the job would be scraped at all.
+SCRAPE_LIMITS = {
+    "body_size_limit": "8MB",
+    "sample_limit": 20_000,
+    "label_limit": 64,
+    "label_name_length_limit": 256,
+    "label_value_length_limit": 8192,
+}
+# Share of its memory that the samples of one query may take, at 16 bytes each: what is made of them takes several times
+# as much while the query runs. By the default of 50 million samples one careless query has it killed for memory.
+QUERY_SHARE, BYTES_IN_QUERY, MAX_SAMPLES = 0.1, 16, 50_000_000
 
 
 def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ()) -> Workload:
     """Prometheus for the scrapes of the other workloads, of `more`, of the catalog and of itself."""
     settings = stack.settings
     size = settings.size("prometheus")
-    storage = size.storage or 50 * GIB
+    storage, memory = size.storage or 50 * GIB, size.memory or 768 * MIB
     own = Workload(
         name="prometheus",
         kind="stateful",
@@ -41,7 +55,7 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
         team="platform",
         part_of="platform",
         security=Security(65534, 65534),
-        resources=Resources(memory=768 * MIB, cpu=1.0, cpu_request=0.1),
+        resources=Resources(memory=memory, cpu=1.0, cpu_request=0.1),
         replicas=size.replicas or 1,
         args=(
             "--config.file=/etc/prometheus/prometheus.yml",
@@ -53,9 +67,12 @@ def build(stack: Stack, others: Iterable[Workload], more: Iterable[Scrape] = ())
             "--web.enable-lifecycle",
             # A restart does not begin the `for` of an alert anew; the default keeps only those of over 10 minutes.
             "--rules.alert.for-grace-period=1m",
+            f"--query.max-samples={min(int(memory * QUERY_SHARE) // BYTES_IN_QUERY, MAX_SAMPLES)}",
             "--enable-feature=expand-external-labels",
             *scraping.web_arguments(stack),
         ),
+        # Near its limit of memory it tidies up rather than grow until it is killed.
+        env={"GOMEMLIMIT": str(int(memory * 0.9))},
         ports=(Port("http", PORT, settings.prometheus_port),),
         storage=Storage("/prometheus", storage, silent_when_full=True),
         readiness=Probe("/-/ready", PORT, live_path="/-/healthy", start_limit=1800),
@@ -102,6 +119,7 @@ def config_files(stack: Stack, workloads: list[Workload], more: Iterable[Scrape]
             "scrape_interval": f"{stack.settings.scrape_interval_seconds}s",
             "scrape_timeout": "5s",
             "evaluation_interval": f"{stack.settings.scrape_interval_seconds}s",
+            **SCRAPE_LIMITS,
             "external_labels": {"environment": stack.settings.environment, "replica": "${HOSTNAME}"},
         },
         "rule_files": ["rules/*.yml"],

@@ -5,6 +5,7 @@ from typing import Any
 
 from infra.catalog import Catalog, Service
 from infra.components import scraping
+from infra.errors import InputError, shown
 from infra.stack import Stack
 from infra.workload import MIB, ConfigFile, Port, Probe, Resources, Scrape, SecretFile, Security, Workload
 
@@ -33,6 +34,7 @@ def service(stack: Stack, entry: Service) -> Workload:
         "endpoints": endpoints(stack, entry.dependencies),
         "control_port": CONTROL_PORT,
     }
+    _check(entry, document)
     return Workload(
         name=entry.name,
         kind="stateless",
@@ -47,6 +49,21 @@ def service(stack: Stack, entry: Service) -> Workload:
         secret_files=tuple(file for file in SECRETS if _needs(stack.catalog, entry.dependencies, file)),
         readiness=Probe("", CONTROL_PORT),
     )
+
+
+def _check(entry: Service, document: dict[str, Any]) -> None:
+    """Raise InputError where the simulator would refuse its configuration, and its container never come up."""
+    # Only here: a stack without the simulator need not import it.
+    from simulator.check import check  # noqa: PLC0415
+    from simulator.config import ConfigError  # noqa: PLC0415
+
+    try:
+        check(entry.name, json.loads(json.dumps(document)))
+    except (ConfigError, TypeError) as error:
+        raise InputError(
+            f"configs/services.yaml: {entry.name}: its simulator cannot start of this entry and of "
+            f"configs/contract.yaml ({shown(str(error).rstrip('.'))}); correct the one or the other."
+        ) from None
 
 
 def control(stack: Stack) -> Workload:

@@ -136,6 +136,12 @@ def _hosts(source: Source) -> Panel:
             Column("Open files", of(f"instance:node_filefd_used:ratio{{{OF_HOST}}}"), RATIO),
             Column("Running for", of(f"time() - node_boot_time_seconds{{{OF_HOST}}}"), SECONDS),
             Column(
+                "Clock off by",
+                of(f"abs(instance:node_clock_deviation:seconds{{{OF_HOST}}})"),
+                SECONDS,
+                source.limits(critical="HostClockSkewed"),
+            ),
+            Column(
                 "Certificate ends in",
                 f"min by (instance) (instance:host_certificate_remaining:days{{{OF_HOST}}})",
                 DAYS,
@@ -145,7 +151,7 @@ def _hosts(source: Source) -> Panel:
         sort="CPU",
         links=[links.from_row("Only this host", "infrastructure", host="Instance")],
         what="Use, saturation and errors of every host, over 5 minutes; open files as a share of the kernel's limit; "
-        "the certificate is the exporter's on a bare host.",
+        "a clock is compared with most hosts'; the certificate is the exporter's on a bare host.",
         wrong="One host stands out: move work away from it. All do: there is too little capacity.",
         height=6,
     )
@@ -198,7 +204,7 @@ def _disks(source: Source) -> list[Panel]:
             limits=source.limits("DiskSpaceWarning", "DiskSpaceCritical", below=True),
             maximum=1,
             links=_THIS_HOST,
-            what="Free share of each disk, however often it is mounted.",
+            what="Free share of each disk, of space or of inodes if these are scarcer, however often it is mounted.",
             wrong="Falls in a step: a backup, an image or a core dump, remove it. Falls steadily: a shorter retention.",
             width=8,
         ),
@@ -264,8 +270,8 @@ def _disks(source: Source) -> list[Panel]:
             unit=RATIO,
             limits=source.limits("VolumeSpaceWarning", "VolumeSpaceCritical", below=True),
             maximum=1,
-            what="Free share of each claim's volume on a cluster. One that is a folder of a disk has the disk's share, "
-            "or none.",
+            what="Free share of each claim's volume on a cluster, of bytes or of inodes if these are scarcer. One "
+            "that is a folder of a disk has the disk's share, or none.",
             wrong="Enlarge the claim, where its storage class allows it; else shorten what is kept, or free space.",
             width=8,
         ),

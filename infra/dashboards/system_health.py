@@ -10,7 +10,9 @@ from infra.dashboards.kit.units import COUNT, DAYS, FINE_RATIO, FINE_SECONDS, PE
 
 OF_SERVICE = variables.SERVICE.chosen
 # 1, or 0 of a service that is down.
-_STATE = f"max by (service) (0 * (service:down{{{OF_SERVICE}}} == 1) or catalog:service:expected{{{OF_SERVICE}}})"
+_STATE = f"max by (service) (0 * (%s == 1) or catalog:service:expected{{{OF_SERVICE}}})"
+_NOW = f"service:down{{{OF_SERVICE}}}"
+_MEANWHILE = f"max_over_time(service:down:max1m{{{OF_SERVICE}}}[$__rate_interval])"
 
 
 def build(source: Source) -> Page:
@@ -98,7 +100,7 @@ def _services(source: Source) -> Panel:
         [
             Column(
                 "State",
-                _STATE,
+                _STATE % _NOW,
                 STATE,
                 SOME_EXPECTED,
                 UP,
@@ -152,14 +154,11 @@ def _services(source: Source) -> Panel:
 def _history() -> Panel:
     return states(
         "Up and down",
-        Query(
-            _STATE,
-            "{{service}}",
-        ),
+        Query(_STATE % _MEANWHILE, "{{service}}"),
         texts=UP,
         limits=SOME_EXPECTED,
         links=[links.to("The service", "app-performance", service="service")],
-        what="When each service answered and when it did not.",
+        what="When each service answered and when it did not, were it for a moment; shown within a minute.",
         wrong="Services that went down together share a cause; one that comes and goes restarts.",
         width=10,
         height=11,

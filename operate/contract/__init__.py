@@ -9,7 +9,7 @@ from rich.table import Table
 
 from infra import catalog
 from infra.catalog import Catalog, Service
-from infra.errors import InputError
+from infra.errors import InputError, quoted
 from operate.contract import health, metrics
 from operate.contract.answers import Finding, get
 
@@ -45,8 +45,8 @@ def _service(known: Catalog, name: str, capabilities: list[str]) -> Service:
     if not capabilities or unknown:
         asked = f"; {', '.join(sorted(unknown))} is none" if unknown else ""
         raise InputError(
-            f"configs/services.yaml has no service {name!r}; add its entry, or say what it can do with CAPABILITIES=, "
-            f"of {', '.join(known.contract)}{asked}."
+            f"configs/services.yaml has no service {quoted(name)}; add its entry, or say what it can do with "
+            f"CAPABILITIES=, of {', '.join(known.contract)}{asked}."
         )
     return Service(
         name=name,

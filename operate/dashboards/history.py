@@ -46,7 +46,7 @@ _SPREAD = {"market": 20, "asset": 10, "cpu": 4, "queryid": 50, "queue": 20}
 _COUNTED = ("_total", "_bucket", "_count", "_sum")
 _BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")
 _KNOWN_VALUES = {"le": _BOUNDS, "quantile": ("0.5", "0.9", "0.99")}
-_SAMPLE_HOURS, _SAMPLES = 13, 120
+SAMPLE_HOURS, SAMPLES = 13, 120
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Series:
         return json.dumps({**plain, **times, "seed": self.seed << 32})
 
 
-def large(stack: Stack) -> Stack:
-    """The stack with services of HTTP alone beside its own, SERVICES in all."""
+def large(stack: Stack, count: int = SERVICES) -> Stack:
+    """The stack with services of HTTP alone beside its own, `count` in all."""
     own = stack.catalog
     teams = list(own.teams)
     more = [
@@ -91,7 +91,7 @@ def large(stack: Stack) -> Stack:
             capabilities=("http",),
             dependencies=("database", "redis", "rabbitmq"),
         )
-        for number in range(len(own.services) + 1, SERVICES + 1)
+        for number in range(len(own.services) + 1, count + 1)
     ]
     services = (*own.services, *more)
     catalog = Catalog(teams=own.teams, dependencies=own.dependencies, services=services, contract=own.contract)
@@ -103,21 +103,24 @@ def scraped(deployed: Deployment, wanted: set[str], expressions: Iterable[str]) 
 
     `expressions` tell values that labels of such metrics have. Raises InputError for one on no page either.
     """
-    facts = replace(deployed.facts, containers=dict(list(deployed.facts.containers.items())[-_CONTAINERS:]))
+    facts = one_host(deployed.facts)
     known = {job: set(targets.table(facts, job)) & wanted for job in {target["job"] for target in deployed.targets}}
     assumed = _assumed(wanted - set().union(*known.values()), expressions)
-    week = Week((), _SAMPLE_HOURS)
+    week = Week((), SAMPLE_HOURS)
     series = []
     for target in deployed.targets:
         copies = list(_copies(target, INSTANCES if target["job"] in facts.catalog.by_name else None))
         for metric in sorted(known[target["job"]]):
-            for labels, values in _spread(_sampled(week, facts, target, metric)):
-                series += [_series(metric, labels, copy, values[-_SAMPLES:]) for copy in copies]
+            for labels, values in spread(sampled(week, facts, target, metric)):
+                series += [shaped(metric, labels, copy, values[-SAMPLES:]) for copy in copies]
         for metric in (name for name, (job, _) in assumed.items() if job == target["job"]):
-            series += [
-                _series(metric, labels, copy, values) for labels, values in assumed[metric][1] for copy in copies
-            ]
+            series += [shaped(metric, labels, copy, values) for labels, values in assumed[metric][1] for copy in copies]
     return [one for one in series if one is not None], sorted(assumed)
+
+
+def one_host(facts: Facts) -> Facts:
+    """The facts with as many containers as one host has."""
+    return replace(facts, containers=dict(list(facts.containers.items())[-_CONTAINERS:]))
 
 
 def alerts(rules: Iterable[Rule], services: Sequence[Service]) -> Iterator[Series]:
@@ -167,14 +170,17 @@ def _copies(target: Labels, count: int | None) -> Iterator[Labels]:
         yield {**target, "instance": instance}
 
 
-def _sampled(week: Week, facts: Facts, target: Labels, metric: str) -> list[tuple[Labels, Array]]:
+def sampled(week: Week, facts: Facts, target: Labels, metric: str) -> list[tuple[Labels, Array]]:
+    """Labels and samples of each series that the target's table has of the metric."""
     return list(targets.table(facts, target["job"])[metric](Scene(week, facts, target, metric)))
 
 
-def _spread(found: list[tuple[Labels, Array]]) -> list[tuple[Labels, Array]]:
-    for label, count in _SPREAD.items():
+def spread(found: list[tuple[Labels, Array]], more: Mapping[str, int] | None = None) -> list[tuple[Labels, Array]]:
+    """The series with as many values of each label as a large exchange has; `more` says so for other labels."""
+    more = more or {}
+    for label, count in {**_SPREAD, **more}.items():
         present = list(dict.fromkeys(labels[label] for labels, _ in found if label in labels))
-        if len(present) < 2:
+        if len(present) < (1 if label in more else 2):
             continue
         first = [(labels, values) for labels, values in found if labels.get(label) == present[0]]
         for number in range(len(present) + 1, count + 1):
@@ -182,7 +188,7 @@ def _spread(found: list[tuple[Labels, Array]]) -> list[tuple[Labels, Array]]:
     return found
 
 
-def _series(metric: str, labels: Labels, target: Labels, values: Array) -> Series | None:
+def shaped(metric: str, labels: Labels, target: Labels, values: Array) -> Series | None:
     """The series that goes on as the values, which are samples of 15 s, do; None without any value."""
     values = values[~np.isnan(values)]
     if not values.size:
@@ -219,7 +225,8 @@ def _assumed(metrics: set[str], expressions: Iterable[str]) -> dict[str, tuple[s
         for label, value in selector.equal.items():
             asked.setdefault((selector.name, label), set()).add(value)
     pages: dict[str, tuple[str, record.Metric]] = {}
-    for path in sorted(record.FOLDER.glob("*.txt")):
+    # What a cluster has of its own comes last.
+    for path in (*sorted(record.FOLDER.glob("*.txt")), *sorted(record.FOLDER.glob("kubernetes/*.txt"))):
         for name, metric in record.read(path)[1].items():
             pages.setdefault(name, (path.stem, metric))
     unknown = sorted(name for name in metrics - set(pages) if ":" not in name and name not in ALERTS)

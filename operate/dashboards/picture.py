@@ -21,7 +21,7 @@ import requests
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from infra.dashboards import pages
-from infra.errors import InputError
+from infra.errors import InputError, quoted, shown
 from infra.settings import ROOT
 from infra.stack import load
 from operate import replay
@@ -91,10 +91,10 @@ def take(dashboards: Sequence[Dashboard], prometheus: str, loki: str, duration: 
     A query that fails is an answer that says so; so is one to a Loki that does not answer.
     """
     if not re.fullmatch(r"(\d+[smhdw])+", duration) or not (seconds := int(replay.seconds(duration))):
-        raise InputError(f"dashboards-page: --range is {duration!r}; give a duration, for example 3h or 2d.")
+        raise InputError(f"dashboards-page: --range is {quoted(duration)}; give a duration, for example 3h or 2d.")
     if isinstance(_ask(f"{prometheus}/api/v1/query", {"query": "vector(1)"}), dict):
         raise InputError(
-            f"{prometheus}: no Prometheus answers; start the stack with `make up`, name another Prometheus with "
+            f"{shown(prometheus)}: no Prometheus answers; start the stack with `make up`, name another Prometheus with "
             "--prometheus, or draw a saved snapshot with --snapshot."
         )
     step = max(seconds // _POINTS, _FINEST)

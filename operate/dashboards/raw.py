@@ -39,6 +39,8 @@ class Definitions:
             if window is not None:
                 step = "" if ":" in window[1] else f":{_SUBQUERY_STEP}"
                 rest = f"[{window[1]}{step}]{rest[window.end() :]}"
+                # A rule drops the name; of `a or 0 * b` it would be here at one moment and not at the next.
+                body = f"({body}) + 0"
             elif offset is not None:
                 body, rest = _shifted(body, offset[1]), rest[offset.end() :]
             expr = f"{expr[: selector.start]}({body}){rest}"

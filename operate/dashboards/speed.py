@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import requests
 
 from infra.dashboards import pages
 from infra.stack import Stack
-from operate import tools
+from operate import replay, tools
 from operate.dashboards import history, month
 from operate.dashboards.history import DAY, DAYS, END, INSTANCES, SERVICES, START, Series
 from operate.dashboards.month import Month
 from operate.dashboards.raw import Definitions
 from operate.dashboards.reading import Dashboard, PanelQuery
+from operate.documents.performance import Part
 from operate.progress import step
 from operate.quiet_week import targets
 from operate.quiet_week.targets import Deployment
@@ -55,11 +56,20 @@ class Measured:
     raw: Timing
 
 
-class Clock:
-    """Times queries through the HTTP API of the Prometheus at `url`, each text once."""
+@dataclass(frozen=True)
+class Span:
+    """What a dashboard is asked for: from `start` to `end` in Unix seconds, a point each `step` seconds."""
 
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/api/v1"
+    start: float
+    end: float
+    step: int
+
+
+class Clock:
+    """Times queries through the HTTP API of the Prometheus at `url`, each text once; over the month or another span."""
+
+    def __init__(self, url: str, span: Span = Span(START, END, STEP)) -> None:
+        self._url, self._span = f"{url}/api/v1", span
         self._session = requests.Session()
         # To look for a proxy at each request takes longer than most answers do.
         self._session.trust_env = False
@@ -76,8 +86,9 @@ class Clock:
         return self._known[key]
 
     def _once(self, expr: str, instant: bool) -> Timing:
-        form: dict[str, str | int] = {"query": expr, "timeout": f"{TIMEOUT:.0f}s"}
-        form |= {"time": END} if instant else {"start": START, "end": END, "step": STEP}
+        span = self._span
+        form: dict[str, str | float] = {"query": expr, "timeout": f"{TIMEOUT:.0f}s"}
+        form |= {"time": span.end} if instant else {"start": span.start, "end": span.end, "step": span.step}
         began = time.monotonic()
         answer = self._session.post(f"{self._url}/query{'' if instant else '_range'}", data=form, timeout=2 * TIMEOUT)
         seconds = time.monotonic() - began
@@ -90,41 +101,85 @@ class Clock:
         return Timing(seconds, error=str(body["error"]))
 
 
-def run(stack: Stack) -> None:
+def run(stack: Stack) -> Part:
     """Generate the month, measure every dashboard and print the figures, one line for each, and what misses a bound."""
     dashboards = [Dashboard(page.document) for page in pages(stack)]
-    deployed = targets.deployment(history.large(stack))
+    deployed = deployment(history.large(stack))
     folder = Path(tempfile.mkdtemp(prefix="dashboards-"))
     generator, prometheus = tools.ensure("blocks"), tools.ensure("prometheus")
     whole = Month(folder / "month", generator, prometheus)
     try:
-        series = _generate(Month(folder / "sample", generator, prometheus), whole, deployed, dashboards)
-        labels: dict[str, set[str]] = {}
-        for one in series:
-            labels.setdefault(one.labels["__name__"], set()).update(one.labels)
+        with step(f"series of {SERVICES} services with {INSTANCES} instances each"):
+            series, assumed = generated(Month(folder / "sample", generator, prometheus), deployed, dashboards)
+        if assumed:
+            print(f"labels assumed, for no table of operate/quiet_week has them: {', '.join(assumed)}")
+        with step(f"{DAYS} days of {len(series)} series"):
+            whole.write(series)
+        print(f"{whole.samples / 1e6:.0f} million samples, {whole.size / 1e9:.1f} GB")
+        found: list[list[Measured]] = []
         with whole.serve() as url:
-            report(measure(Clock(url), Definitions(deployed.rules, labels), dashboards))
+            report(_noted(measure(Clock(url), definitions(deployed, series), dashboards), found))
+        return _part(found, whole.samples)
     finally:
         shutil.rmtree(folder)
 
 
-def _generate(sample: Month, whole: Month, deployed: Deployment, dashboards: Sequence[Dashboard]) -> list[Series]:
-    asked = [_filled(d, query) for d in dashboards for _, query in chain(_asked(d), _marks(d))]
+def _noted(parts: Iterable[list[Measured]], found: list[list[Measured]]) -> Iterator[list[Measured]]:
+    for part in parts:
+        found.append(part)
+        yield part
+
+
+def _part(found: Sequence[Sequence[Measured]], samples: int) -> Part:
+    """The figures as docs/PERFORMANCE.md has them."""
+    return Part(
+        title=f"Dashboards over {DAYS} days",
+        method=(
+            f"All queries of a dashboard over {DAYS} days of {SERVICES} services with {INSTANCES} instances each: "
+            f"{samples / 1e6:.0f} million generated samples in blocks of a real Prometheus.",
+            "One after the other with All chosen; seconds on the clock, the fastest of three tries. Raw is the same "
+            f"without recording rules, tried once and given up after {TIMEOUT:.0f} s.",
+        ),
+        columns=("dashboard", "queries", "seconds", "slowest query", "raw", "times faster"),
+        rows=tuple(_row(part) for part in found),
+    )
+
+
+def _row(part: Sequence[Measured]) -> tuple[str, int, float, float, float, float]:
+    fast, raw = sum(one.recorded.seconds for one in part), sum(one.raw.seconds for one in part)
+    slowest = max(one.recorded.seconds for one in part)
+    return part[0].dashboard, len(part), round(fast, 2), round(slowest, 2), round(raw, 1), round(raw / fast, 1)
+
+
+def deployment(stack: Stack) -> Deployment:
+    """What Prometheus is given of a stack; no rule reads its own output, which a month does not keep up."""
+    found = targets.deployment(stack)
+    return replace(found, rules=tuple(replay.without_itself(rule) for rule in found.rules))
+
+
+def generated(sample: Month, deployed: Deployment, dashboards: Sequence[Dashboard]) -> tuple[list[Series], list[str]]:
+    """Every series that the dashboards read, and the metrics whose labels are assumed. Raises InputError."""
+    asked = expressions(dashboards)
     wanted = targets.read_by(asked, deployed.rules)
-    texts = [*asked, *(rule.expr for rule in deployed.rules)]
-    with step(f"series of {SERVICES} services with {INSTANCES} instances each"):
-        series, assumed = history.scraped(deployed, wanted, texts)
-        series += history.alerts(deployed.rules, deployed.facts.catalog.services)
-        series += month.recorded(sample, series, deployed.rules, wanted)
-    if assumed:
-        print(f"labels assumed, for no table of operate/quiet_week has them: {', '.join(assumed)}")
-    with step(f"{DAYS} days of {len(series)} series"):
-        whole.write(series)
-    print(f"{whole.samples / 1e6:.0f} million samples, {whole.size / 1e9:.1f} GB")
-    return series
+    series, assumed = history.scraped(deployed, wanted, [*asked, *(rule.expr for rule in deployed.rules)])
+    series += history.alerts(deployed.rules, deployed.facts.catalog.services)
+    return series + month.recorded(sample, series, deployed.rules, wanted), assumed
 
 
-def _asked(dashboard: Dashboard) -> Iterator[tuple[str, PanelQuery]]:
+def definitions(deployed: Deployment, series: Iterable[Series]) -> Definitions:
+    """What the recorded ones among the series stand for."""
+    labels: dict[str, set[str]] = {}
+    for one in series:
+        labels.setdefault(one.labels["__name__"], set()).update(one.labels)
+    return Definitions(deployed.rules, labels)
+
+
+def expressions(dashboards: Iterable[Dashboard]) -> list[str]:
+    """Everything that the dashboards ask Prometheus, for the whole month."""
+    return [_filled(d, query) for d in dashboards for _, query in chain(asked_of(d), _marks(d))]
+
+
+def asked_of(dashboard: Dashboard) -> Iterator[tuple[str, PanelQuery]]:
     """Title and query of each question that panels ask Prometheus."""
     for panel in dashboard.panels:
         yield from ((panel.title, query) for query in panel.queries if query.source == "prometheus")
@@ -149,7 +204,7 @@ def measure(clock: Clock, definitions: Definitions, dashboards: Sequence[Dashboa
         return Measured(where, title, expr, instant, fast, clock.time(definitions.raw(expr), instant, 1))
 
     for dashboard in dashboards:
-        yield [measured(dashboard.uid, title, _filled(dashboard, q), q.instant) for title, q in _asked(dashboard)]
+        yield [measured(dashboard.uid, title, _filled(dashboard, q), q.instant) for title, q in asked_of(dashboard)]
     marks = {_filled(dashboard, query): title for dashboard in dashboards for title, query in _marks(dashboard)}
     yield [measured(MARKS, title, expr, False) for expr, title in marks.items()]
 

@@ -5,7 +5,7 @@ import argparse
 from infra import stack
 from infra.settings import ROOT
 from infra.stack import Stack
-from operate.documents import alert_test_plan, metrics_contract, runbooks
+from operate.documents import alert_test_plan, metrics_contract, performance, runbooks
 
 # What the examples in them name is that of this stack, which everybody can start.
 STACK = "dev"
@@ -15,7 +15,7 @@ def run(_options: argparse.Namespace) -> int:
     """Write the documents that follow from rules, contract and drills; name those that changed."""
     changed = [name for name, text in texts(stack.load(STACK)).items() if _write(name, text)]
     changed += [f"{runbooks.RUNBOOKS}/{name}" for name in runbooks.write()]
-    for name in changed:
+    for name in changed or ["every document is up to date"]:
         print(name)
     return 0
 
@@ -25,6 +25,7 @@ def texts(current: Stack) -> dict[str, str]:
     return {
         metrics_contract.FILE: metrics_contract.text(current),
         alert_test_plan.FILE: alert_test_plan.text(current),
+        performance.FILE: performance.text(current.root),
     }
 
 

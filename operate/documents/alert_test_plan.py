@@ -12,11 +12,11 @@ from typing import Any
 from infra import assembly, documents, rules
 from infra.components import alertmanager
 from infra.stack import Stack
-from operate import drills
 from operate.documents import routes
 from operate.documents.paragraphs import wrapped
 from operate.documents.runbooks import source
-from operate.drills import Drill
+from operate.drills import book
+from operate.drills.book import Drill
 from operate.replay import seconds
 
 FILE = "docs/ALERT_TEST_PLAN.md"
@@ -25,7 +25,7 @@ _INTRODUCTION = """\
 # The test plan of the alerts
 
 For each alert: how it is provoked on stack dev, how soon the message must be there, whom it reaches, and how the fault
-is healed. `make documents` writes this file from the rules, the routes and `operate/drills.yml`.
+is healed. `make documents` writes this file from the rules, the routes and `operate/drills/drills.yml`.
 
 ## Provoke one by hand
 
@@ -37,6 +37,9 @@ without being told is on {prometheus}/alerts, and what is silenced, with its cau
 
 One fault at a time, or unrelated ones: several services of a team, a data store or a host that is down silence what
 follows from them. Of a service under maintenance only what concerns money or intruders is told.
+
+`make drill` does it for all of them: it provokes, waits for the messages, checks who got them and what they say, heals,
+and waits until they are over; `make drill ALERT=Name` does it for one. It heals when it is stopped, too.
 
 To heal every fault of the simulated exchange at once:
 
@@ -61,8 +64,7 @@ stands in the digest of its team at {digest} (UTC), on Slack and by e-mail.
 
 `make test-rules` proves every alert from both sides with promtool: it fires when it should, to the second, and stays
 quiet below its threshold and without traffic. `make test-alerting` proves routes, inhibitions and messages with a real
-Prometheus and Alertmanager. Both run without Docker. {only} of the {all} alerts cannot be shown on dev; each says why,
-and what shows it.
+Prometheus and Alertmanager. Both run without Docker.
 """
 
 
@@ -94,9 +96,9 @@ class Plan:
         """Every alert, in the order of the drills. Raises InputError."""
         workloads = assembly.workloads(self.stack)
         found: dict[str, Alert] = {}
-        known = drills.load(self.stack.root)
+        known = book.load(self.stack.root)
         deployed = rules.deployed(self.stack, workloads)
-        drills.check(known, _names(deployed), {workload.name for workload in workloads}, self.stack)
+        book.check(known, _names(deployed), {workload.name for workload in workloads}, self.stack)
         for file, document in deployed.items():
             for group in document["groups"]:
                 interval = seconds(group.get("interval")) or self.stack.settings.scrape_interval_seconds
@@ -104,22 +106,17 @@ class Plan:
                     name = rule["alert"]
                     # One that the catalog generates comes once for each metric.
                     if name not in found:
-                        found[name] = Alert(name, file, interval, rule, known[name], self._labels(known[name], rule))
+                        labels = book.labels(known[name], name, rule, self.stack.catalog)
+                        found[name] = Alert(name, file, interval, rule, known[name], labels)
         return [found[name] for name in known]
 
-    def _labels(self, drill: Drill, rule: Mapping[str, Any]) -> dict[str, str]:
-        """Those of the drill; where there is none, those that promtool has seen."""
-        labels = drills.labels(drill, rule["alert"], rule, self.stack.catalog)
-        seen = self.cases.get(rule["alert"], ("", {}))[1]
-        return {**labels, **{k: seen[k] for k in ("service", "team") if k in seen}} if drill.only else labels
-
     @cached_property
-    def cases(self) -> dict[str, tuple[str, dict[str, str]]]:
-        """The file that proves each alert with promtool, and the labels it has there."""
+    def cases(self) -> dict[str, str]:
+        """The file that proves each alert with promtool."""
         return {
-            alert: (path.name, case["labels"])
+            alert: path.name
             for path in sorted((self.stack.root / CASES).glob("*.yml"))
-            for alert, case in (documents.load(path.read_text()) or {}).items()
+            for alert in documents.load(path.read_text()) or {}
             if not alert.startswith(".")
         }
 
@@ -178,8 +175,6 @@ def text(stack: Stack) -> str:
         prometheus=stack.link(settings.prometheus_port),
         alertmanager=stack.link(settings.alertmanager_port),
         digest=settings.digest_time,
-        only=sum(bool(alert.drill.only) for alert in plan.alerts),
-        all=len(plan.alerts),
     )
     parts = [introduction]
     for file in dict.fromkeys(alert.file for alert in plan.alerts):
@@ -197,14 +192,12 @@ def _entry(plan: Plan, alert: Alert) -> str:
     drill = alert.drill
     links = [f"[runbook](runbooks/{alert.name}.md)", f"[rule](../{source(alert.file, plan.stack.root)})"]
     if alert.name in plan.cases:
-        links.append(f"[cases](../{CASES}/{plan.cases[alert.name][0]})")
+        links.append(f"[cases](../{CASES}/{plan.cases[alert.name]})")
     sentences = [*_told(plan, alert), *_silence(plan, alert)]
-    if drill.only:
-        proof = str(drill.proof)
-        shown = "with promtool only" if proof.startswith(f"{CASES}/") else f"by [{proof}](../{proof})"
-        sentences.insert(0, f"Not on dev: {drill.only}. Shown {shown}.")
     lines = [f"### {alert.name}\n", f"{_subject(alert)}. {' '.join(sentences)} See {', '.join(links)}.\n"]
-    if not drill.only:
+    if drill.made_up:
+        lines += ["```bash changes", f"make drill ALERT={alert.name}", "```\n"]
+    else:
         heal = drill.healing(plan.stack)
         lines += ["```bash changes", drill.command(plan.stack), *(["# to heal it:", heal] if heal else []), "```\n"]
     return "\n".join(lines)
@@ -221,14 +214,16 @@ def _told(plan: Plan, alert: Alert) -> Iterator[str]:
     channels = ", ".join(dict.fromkeys(channel for way in ways for channel in way.channels))
     if drill.expect.untold:
         yield f"Fires within {_span(plan.within(alert))} and is not told: {drill.expect.untold}. Else: {channels}."
-    elif drill.only:
-        yield f"Told: {channels}."
     elif all(way.digest for way in ways):
         yield f"Fires within {_span(plan.within(alert))}; in the digest: {channels}."
     else:
         yield f"Told within {_span(plan.within(alert))}: {channels}."
     if drill.history:
         yield f"History: {_span(drill.history)}."
+    if drill.series:
+        yield "Its series are generated beside those that are scraped."
+    if drill.past:
+        yield "What it compares with is generated where Prometheus has recorded less."
 
 
 def _silence(plan: Plan, alert: Alert) -> Iterator[str]:

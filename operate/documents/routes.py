@@ -13,15 +13,19 @@ from operate.replay import seconds
 Labels = Mapping[str, str]
 
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"(.*)"')
-_INHERITED = ("receiver", "group_wait", "active_time_intervals")
+_INHERITED = ("receiver", "group_wait", "group_interval", "active_time_intervals")
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of an alert: the receiver's channels in words, seconds until its first message, or only in the digest."""
+    """One way of an alert: the receiver's channels in words, seconds until its first message, or only in the digest.
+
+    What is new of a group that was told goes in rounds of so many seconds.
+    """
 
     channels: tuple[str, ...]
     wait_seconds: int
+    round_seconds: int
     digest: bool
 
 
@@ -32,6 +36,7 @@ def ways(config: Mapping[str, Any], labels: Labels) -> list[Way]:
         Way(
             tuple(_channels(receivers[route["receiver"]])),
             int(seconds(route["group_wait"])),
+            int(seconds(route["group_interval"])),
             "digest" in route.get("active_time_intervals", ()),
         )
         for route in _matched(config["route"], labels, {})

@@ -1,12 +1,11 @@
 """The runbooks: what each one opens with follows from its rule; the rest is written by hand."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infra import assembly, rules, stack
-from infra.rules import FOLDER, Threshold
+from infra.rules import FOLDER
 from infra.settings import ROOT
 
 RUNBOOKS = "docs/runbooks"
@@ -32,13 +31,23 @@ def headers() -> dict[str, str]:
     """What the runbook of each alert opens with, by the alert's name."""
     current = stack.load("dev")
     workloads = assembly.workloads(current)
-    thresholds = rules.load(current, workloads).thresholds
+    alerting = rules.load(current, workloads)
     found: dict[str, str] = {}
     for file, document in rules.deployed(current, workloads).items():
         for rule in (rule for group in document["groups"] for rule in group["rules"] if "alert" in rule):
             # One that the catalog generates comes once for each metric.
-            found.setdefault(rule["alert"], _header(file, rule, thresholds))
+            name = rule["alert"]
+            found.setdefault(name, _header(file, rule, _threshold(name, alerting)))
     return found
+
+
+def _threshold(alert: str, alerting: rules.Alerting) -> str:
+    """The default of an alert, and that of each service with another."""
+    if alert not in alerting.thresholds:
+        return "none"
+    limit, tuned = alerting.thresholds[alert], alerting.tuning.get(alert, {})
+    own = [f"{name} {tuning.threshold:g}" for name, tuning in tuned.items() if tuning.threshold is not None]
+    return "; ".join([f"{limit.threshold:g} {limit.unit}", *own])
 
 
 def source(file: str, root: Path) -> str:
@@ -46,9 +55,8 @@ def source(file: str, root: Path) -> str:
     return f"{FOLDER}/{file}" if (root / FOLDER / file).exists() else "infra/catalog_rules.py"
 
 
-def _header(file: str, rule: dict[str, Any], thresholds: Mapping[str, Threshold]) -> str:
+def _header(file: str, rule: dict[str, Any], threshold: str) -> str:
     name, labels = rule["alert"], rule["labels"]
-    limit = thresholds.get(name)
     uid = re.findall(r"/d/([a-z-]+)", rule["annotations"]["dashboard_url"])[0]
     origin = source(file, ROOT)
     security = " and those of team security" if labels.get("category") == "security" else ""
@@ -58,7 +66,7 @@ def _header(file: str, rule: dict[str, Any], thresholds: Mapping[str, Threshold]
         if labels["severity"] != "none"
         else _GOES_TO["none"],
         "waits": str(rule.get("for", "not at all")),
-        "threshold": f"{limit.threshold:g} {limit.unit}" if limit else "none",
+        "threshold": threshold,
         "dashboard": f"[{uid}](../dashboards.md#{uid})",
         "rule": f"[{origin.rsplit('/', 1)[1]}](../../{origin})",
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import documents, render
-from infra.errors import InputError
+from infra.errors import InputError, shown
 from infra.settings import ROOT
 from infra.targets.kubernetes.manifest import name_of
 
@@ -54,15 +54,19 @@ def _archive(base: str, root: Path) -> bytes:
     """The commit's files as a tar archive."""
     if shutil.which("git") is None:
         raise InputError("no git on the PATH, which has the other side; install it.")
-    done = subprocess.run(
-        ["git", "-C", root, "archive", "--format=tar", f"{base}^{{commit}}"], capture_output=True, check=False
-    )
-    if done.returncode:
+    # Whatever begins with a dash is a name here, and no option of git's.
+    ask = ["git", "-C", str(root), "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}"]
+    named = subprocess.run(ask, capture_output=True, text=True, errors="backslashreplace", check=False)
+    if named.returncode:
+        words = shown((named.stderr.strip().splitlines() or ["git said nothing"])[-1])
         raise InputError(
-            f"BASE={base} is no commit of this repository ({done.stderr.decode().strip().splitlines()[-1]}); name a "
-            "branch, a tag or a commit, and fetch it first where only the remote has it."
+            f"BASE={shown(base)} is no commit of this repository ({words}); name a branch, a tag or a commit, and "
+            "fetch it first where only the remote has it."
         )
-    return done.stdout
+    commit = named.stdout.strip()
+    return subprocess.run(
+        ["git", "-C", root, "archive", "--format=tar", commit], capture_output=True, check=True
+    ).stdout
 
 
 def _of_commit(stack: str, base: str, archive: bytes, folder: Path) -> Side:

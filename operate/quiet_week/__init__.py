@@ -42,7 +42,13 @@ def run(options: argparse.Namespace) -> int:
     """Replay the rules over a simulated week of normal traffic, which must wake nobody."""
     if not 1 <= options.days <= 9 or not 5 <= options.scrape <= 60:
         raise InputError("quiet-week: --days must be 1 to 9 and --scrape 5 to 60 seconds.")
-    report = quiet_week(load(options.stack), options.days * 24, options.scrape, options.fault, show=options.show)
+    current = load(options.stack)
+    if current.settings.target == "kubernetes":
+        raise InputError(
+            f"quiet-week: stack {current.name} runs on Kubernetes, where only the cluster knows the targets; replay a "
+            "stack on Docker: make quiet-week STACK=dev."
+        )
+    report = quiet_week(current, options.days * 24, options.scrape, options.fault, show=options.show)
     report.print()
     return 0 if report.quiet else 1
 

@@ -233,6 +233,8 @@ CLUSTER: Table = {
     **ones("config_reloader_last_apply_successful", "config_reloader_revision_info", component="prometheus"),
     "kubelet_volume_stats_available_bytes": gauge(70e9, namespace="monitoring"),
     "kubelet_volume_stats_capacity_bytes": gauge(100e9, namespace="monitoring"),
+    "kubelet_volume_stats_inodes": gauge(6.5e6, namespace="monitoring"),
+    "kubelet_volume_stats_inodes_free": gauge(6.4e6, namespace="monitoring"),
 }
 
 BLACKBOX: Table = {

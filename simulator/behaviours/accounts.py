@@ -32,7 +32,8 @@ class Accounts:
             self._logins.labels("failure", reason)
 
     def tick(self, moment: Moment) -> None:
-        self._users.labels("1d").set(round(12000 * (1 + 0.03 * drift(moment.now, 7 * 86400, 0.1))))
+        stay = 1 - moment.faults.number("lost_users", "ratio", 0)
+        self._users.labels("1d").set(round(stay * 12000 * (1 + 0.03 * drift(moment.now, 7 * 86400, 0.1))))
         self._users.labels("30d").set(round(60000 * (1 + 0.02 * drift(moment.now, 30 * 86400, 0.6))))
         attack = moment.faults.active("login_attack")
         self._suspicious.set(attack.number("sources") if attack else 0)
@@ -48,7 +49,7 @@ class Accounts:
         chance = self._world.chance
         started = chance.poisson(_REGISTRATIONS_PER_SECOND * moment.activity * moment.elapsed)
         verified = chance.part(started, 0.8)
-        finished = chance.part(verified, 0.9)
+        finished = 0 if moment.faults.active("no_registrations") else chance.part(verified, 0.9)
         ratio = moment.faults.number("registration_failures", "ratio", _REGISTRATION_FAILURE_RATIO)
         failed = chance.part(finished, ratio)
         self._steps.labels("started").inc(started)

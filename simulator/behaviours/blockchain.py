@@ -61,5 +61,7 @@ class ChainReference:
         self._height = world.metrics.gauge("blockchain_reference_height")
 
     def tick(self, moment: Moment) -> None:
+        stalled = moment.faults.active("stalled_reference")
+        now, lag = (moment.now, 0) if stalled is None else (stalled.since, int(stalled.number("initial_lag_blocks")))
         for name, chain in self._chains.items():
-            self._height.labels(name).set(chain.height(moment.now))
+            self._height.labels(name).set(chain.height(now) - lag)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from reprlib import repr as brief
 
 from aiohttp import web
 from prometheus_client import (
@@ -33,7 +34,7 @@ from simulator.inbox.notification import (
 from simulator.inbox.page import render_content, render_page
 from simulator.inbox.store import KEPT, Query, Store
 from simulator.metrics import CONTENT_TYPE
-from simulator.web_common import ALL_ADDRESSES, Handler, Listener, health_body, page_response, problem
+from simulator.web_common import ALL_ADDRESSES, Handler, Listener, health_body, page_response, problem, refusal
 
 log = logging.getLogger(__name__)
 
@@ -217,6 +218,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem(400, str(error))
     except web.HTTPRequestEntityTooLarge:
         return problem(413, f"The body is too large; send at most {_BODY_LIMIT} bytes.")
+    except (web.HTTPException, web.RequestPayloadError) as error:
+        return refusal(request, error)
 
 
 def _query(request: web.Request) -> Query:
@@ -224,16 +227,16 @@ def _query(request: web.Request) -> Query:
     asked = request.query
     unknown = set(asked) - set(Query.__slots__)
     if unknown:
-        raise PayloadError(f"There is no filter {min(unknown)!r}; use {', '.join(Query.__slots__)}.")
+        raise PayloadError(f"There is no filter {brief(min(unknown))}; use {', '.join(Query.__slots__)}.")
     for key, known in (("channel", CHANNELS), ("status", STATUSES)):
         if asked.get(key, "") not in ("", *known):
-            raise PayloadError(f"{key} {asked[key]!r} is unknown; use {', '.join(known)}.")
+            raise PayloadError(f"{key} {brief(asked[key])} is unknown; use {', '.join(known)}.")
     try:
         limit = int(asked.get("limit", 100))
     except ValueError:
         limit = 0
     if not 1 <= limit <= KEPT:
-        raise PayloadError(f"limit is {asked['limit']!r}; use a whole number from 1 to {KEPT}.")
+        raise PayloadError(f"limit is {brief(asked['limit'])}; use a whole number from 1 to {KEPT}.")
     since = _moment(asked.get("since", ""))
     return Query(asked.get("channel", ""), asked.get("status", ""), asked.get("alertname", ""), since, limit)
 
@@ -251,5 +254,5 @@ def _moment(text: str) -> float:
         except ValueError:
             seconds = math.nan
     if not math.isfinite(seconds):
-        raise PayloadError(f"since is {text!r}; use Unix seconds or a time such as 2025-11-30T10:30:00Z.")
+        raise PayloadError(f"since is {brief(text)}; use Unix seconds or a time such as 2025-11-30T10:30:00Z.")
     return seconds

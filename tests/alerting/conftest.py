@@ -1,11 +1,11 @@
-"""Plays the scenes of all collected tests side by side."""
+"""Plays the scenes of this room's collected tests side by side."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.alerting.scene import Scene
+from tests.alerting import scene
 from tests.running import after_starts
 
 
@@ -13,9 +13,8 @@ from tests.running import after_starts
 def scenes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Begin every scene once; one after the other they would take a quarter of an hour."""
     after_starts()
-    modules = {item.module for item in request.session.items if isinstance(item, pytest.Function)}
-    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Scene)}
+    found = scene.scenes(request.session, str(__package__))
     with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
-        for scene in found.values():
-            scene.begin(pool, tmp_path_factory.mktemp(scene.name))
+        for each in found:
+            each.begin(pool, tmp_path_factory.mktemp(each.name))
         yield

@@ -8,10 +8,11 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+import requests
 from aiohttp import web
 
 from infra import assembly, documents
@@ -151,6 +152,13 @@ class Exchange:
     def set(self, names: Iterable[str], state: State) -> None:
         """All of these in one moment."""
         self._together(self._servers[name].become(state) for name in names)
+
+    def answer_seconds(self, name: str) -> float:
+        """How long a service or exporter takes to answer now, half a minute at most."""
+        began = time.monotonic()
+        with suppress(requests.RequestException):
+            requests.get(f"http://{self.targets[name]}/metrics", timeout=30)
+        return time.monotonic() - began
 
     def set_all(self, state: State) -> None:
         """Everything, the exporters too."""

@@ -9,7 +9,7 @@ Programs, arguments and files are those of the stack's Workloads; only addresses
 
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -86,7 +86,9 @@ class Platform:
 
     `targets` maps the host:port of a scrape target or probe to where it answers here, for example
     {"api-gateway:8080": "127.0.0.5:8080"}; any other is down. Several platforms can write to one `inbox`.
-    `heartbeat_timeout` in seconds. Raises AssertionError with a program's last words where one does not start.
+    `hosts` has the names by which programs and the inbox are looked for instead of on loopback; `before` a command
+    that runs the program it is given, by program. `heartbeat_timeout` in seconds. Raises AssertionError with a
+    program's last words where one does not start.
     """
 
     def __init__(
@@ -98,7 +100,10 @@ class Platform:
         targets: Mapping[str, str] | None = None,
         inbox: Letters | None = None,
         heartbeat_timeout: float = 180.0,
+        hosts: Mapping[str, str] | None = None,
+        before: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self._hosts, self._before = hosts or {}, before or {}
         self.folder, self.stack = folder, stack_of(overrides, catalog)
         self._targets, self._heartbeat_timeout = targets, heartbeat_timeout
         self._given = inbox
@@ -140,7 +145,7 @@ class Platform:
         given = [alerts] if isinstance(alerts, Alert) else list(alerts)
         prometheus = self.stack.link(self.stack.settings.prometheus_port)
         body = [alert.posted(self.external, prometheus, ends) for alert in given]
-        answer = requests.post(f"{self.alertmanager_url}/api/v2/alerts", json=body, timeout=10)
+        answer = requests.post(f"{self.alertmanager_url}/api/v2/alerts", json=body, timeout=60)
         assert answer.status_code == 200, answer.text
 
     def reload(self, name: str = "alertmanager") -> requests.Response:
@@ -149,9 +154,22 @@ class Platform:
 
     def restart(self, name: str, meanwhile: Callable[[], object]) -> None:
         """Stop a program, do something, and start it again with what it had kept."""
-        _stop(self.processes[name])
+        stop(self.processes[name])
         meanwhile()
+        self.start(name)
+
+    def kill(self, name: str) -> None:
+        """End a program as a crash does: it writes nothing down any more."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def start(self, name: str) -> None:
+        """Start a program that has ended, with what it had kept."""
         self._launch(self._workloads[name])
+
+    def log(self, name: str) -> str:
+        """What a program has said since it was started for the last time."""
+        return (self.folder / name / "log").read_text(errors="replace")
 
     def path(self, place: str) -> Path:
         """Where a file of a workload stands here, for example /etc/alertmanager/alertmanager.yml."""
@@ -176,12 +194,13 @@ class Platform:
         self.inbox = self._given or self._open_inbox()
         names = ["alertmanager"] + (["blackbox-exporter", "prometheus"] if self._targets is not None else [])
         self._places |= dict(self._targets or {})
-        self._places["inbox:8025"] = self.inbox.url.removeprefix("http://")
-        self._places["inbox:1025"] = f"{LOOPBACK}:{self.inbox.smtp_port}"
+        inbox_host = self._hosts.get("inbox", LOOPBACK)
+        self._places["inbox:8025"] = f"{inbox_host}:{self.inbox.url.rpartition(':')[2]}"
+        self._places["inbox:1025"] = f"{inbox_host}:{self.inbox.smtp_port}"
         for name in names:
             port = self._workloads[name].ports[0].number
             self._ports[name] = closed_port()
-            self._places[f"{name}:{port}"] = f"{LOOPBACK}:{self._ports[name]}"
+            self._places[f"{name}:{port}"] = f"{self._hosts.get(name, LOOPBACK)}:{self._ports[name]}"
         for name in names:
             self._launch(self._workloads[name])
 
@@ -214,11 +233,12 @@ class Platform:
         binary = tools.ensure(_BINARIES.get(workload.name, workload.name))
         listen = f"{LOOPBACK}:{self._ports[workload.name]}"
         log = root / "log"
-        command = [str(binary), *(on_loopback(argument, places) for argument in workload.args)]
+        before = self._before.get(workload.name, ())
+        command = [*before, str(binary), *(on_loopback(argument, places) for argument in workload.args)]
         with log.open("wb") as sink:
             process = subprocess.Popen([*command, f"--web.listen-address={listen}"], stdout=sink, stderr=sink)
         self.processes[workload.name] = process
-        self._running.callback(_stop, process)
+        self._running.callback(stop, process)
         ready = f"http://{listen}{workload.readiness.path if workload.readiness else '/'}"
         eventually(lambda: process.poll() is not None or _answers(ready), 30)
         assert _answers(ready), f"{workload.name} does not answer; its last words: {log.read_text()[-2000:]}"
@@ -255,7 +275,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, at the latest after 15 s."""
     process.terminate()
     try:
         process.wait(15)

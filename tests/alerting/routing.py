@@ -49,7 +49,7 @@ def owner(stack: Stack, alert: Alert) -> str:
 
 
 def wanted(stack: Stack, alert: Alert) -> Counter[tuple[str, str]]:
-    """How many messages an alert brings by channel and receiver, as issue and specification have it.
+    """How many messages an alert brings by channel and receiver, as the specification has it.
 
     The receiver is a Slack channel, or the team in `group` of a PagerDuty event.
     """

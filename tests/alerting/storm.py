@@ -12,6 +12,7 @@ from typing import Any
 from infra import catalog
 from tests.alerting import exchange
 from tests.alerting.platform import Platform, stack_of
+from tests.running import PATIENCE
 from tests.unit.loopback import eventually
 
 _WHY = {"mute": "The exporters of the storm answer and say next to nothing."}
@@ -62,6 +63,12 @@ class Storm:
         """Incidents of an alert."""
         return [page for page in self.pages if page.alert == alert]
 
+    @property
+    def over(self) -> bool:
+        """Whether every page was resolved, and Slack told of each end as well."""
+        in_slack = sum(count for (status, _), count in self.slack.items() if status == "resolved")
+        return in_slack >= len(self.pages) and all(self.resolved[page.key] for page in self.pages)
+
     def describe(self, name: str) -> str:
         """Counts and seconds, for people."""
         lines = [f"{name}: {len(self.pages)} pages, {len(self.later_pages)} after the recovery began"]
@@ -91,10 +98,10 @@ def platform(folder: Path) -> Iterator[tuple[Platform, exchange.Exchange]]:
             return bool(rules_run and answering and not down and not _alerts(running))
 
         # A start is no storm, though nothing has been scraped yet; only then is there a past to compare with.
-        assert eventually(calm, 90), _alerts(running)
-        assert eventually(lambda: bool(running.query("dependency:watched")), 60)
+        assert eventually(calm, 90 * PATIENCE), _alerts(running)
+        assert eventually(lambda: bool(running.query("dependency:watched")), 60 * PATIENCE)
         # A scrape lost on a busy machine is pending for a moment.
-        assert eventually(calm, 60), _alerts(running)
+        assert eventually(calm, 60 * PATIENCE), _alerts(running)
         assert not running.inbox.kept(channel="pagerduty"), "the start woke somebody"
         yield running, services
 
@@ -113,6 +120,8 @@ def storm(running: Platform, fault: Callable[[], None], recovery: Callable[[], N
     healed = time.time()
     recovery()
     time.sleep(WATCHED_SECONDS)
+    # On a busy machine the last of them may still be on their way.
+    eventually(lambda: _collect(running, seen, began, healed).over, 120)
     return _collect(running, seen, began, healed)
 
 

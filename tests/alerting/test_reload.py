@@ -11,10 +11,11 @@ from infra import documents
 from tests.alerting.pod import CREDENTIALS, PASSWORD, ConfigMap, Pod, holding, leaks, processes, prometheus_yml, rules
 from tests.alerting.scene import Scene, wait_for
 from tests.conftest import Figure
+from tests.running import PATIENCE
 from tests.unit.loopback import LOOPBACK
 
 # From a change of the files to the tool that runs on it, in seconds: a tick, a second to settle, the check.
-PROMISED = 15.0
+PROMISED = 15.0 * PATIENCE
 SUCCESSFUL, TAKEN = "config_reloader_last_apply_successful", "config_reloader_applies_totaltaken"
 REFUSED, FAILED = "config_reloader_applies_totalrefused", "config_reloader_applies_totalfailed"
 

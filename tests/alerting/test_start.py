@@ -13,7 +13,7 @@ from tests.alerting.pod import SCRIPTS, busybox
 from tests.running import eventually
 
 # What runs says when it starts and when it is ended, and ends by itself once there is a file `end`.
-TOOL = 'trap "echo ended; exit 0" TERM; echo started; while [ ! -e "$0/end" ]; do sleep 0.1; done; exit 3'
+TOOL = 'trap "trap : TERM; echo ended; exit 0" TERM; echo started; while [ ! -e "$0/end" ]; do sleep 0.1; done; exit 3'
 
 
 @pytest.fixture
@@ -49,7 +49,10 @@ def said(log: Path, *words: str) -> None:
     def lines() -> list[str]:
         return [next((short for long, short in known.items() if long in x), x) for x in log.read_text().splitlines()]
 
-    eventually(f"it says {words}", lambda: lines() == list(words), seconds=10, every=0.05)
+    try:
+        eventually(f"it says {words}", lambda: lines() == list(words), seconds=10, every=0.05)
+    finally:
+        print(log.read_text())
 
 
 def fill(volume: Path) -> None:

@@ -211,7 +211,9 @@ def picture(room: Room, name: str) -> dict[str, str]:
         found[f"account {line}"] = ""
     units = room.on(
         name,
-        "systemctl list-unit-files --no-legend --no-pager --plain; echo --; "
+        # On a busy host it may give up, and would say nothing.
+        "for _ in 1 2 3 4 5; do "
+        "systemctl list-unit-files --no-legend --no-pager --plain && break; sleep 5; done; echo --; "
         "systemctl list-units --all --no-legend --no-pager --plain | awk '{print $1, $2}'",
     )
     for line in units.splitlines():

@@ -1,6 +1,7 @@
 """What the fault tests share: services that stop and come back, who is ready meanwhile, what people were told."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -133,6 +134,14 @@ class Scene:
     def scraped(self, replica: int) -> bool:
         """Whether a replica has scraped each of the platform's own targets in the last interval."""
         return self.live.tried_query(f"timestamp({PLATFORM}) < time() - {self.interval + 1}", replica) == []
+
+    def fired(self, replica: int, service: str) -> list[tuple[float, float]]:
+        """From when to when ServiceDown of a service fired for a replica since the scene began, Unix times."""
+        span = int(time.time() - self.start)
+        alert = f'ALERTS{{alertname="ServiceDown",service="{service}",alertstate="firing"}}[{span}s]'
+        moments = sorted(float(at) for series in self.live.query(alert, replica) for at, _ in series["values"])
+        gaps = [pair for pair in pairwise([0.0, *moments, math.inf]) if pair[1] - pair[0] > self.interval]
+        return [(begin, end) for (_, begin), (end, _) in pairwise(gaps)]
 
     def samples(self, replica: int, since: float) -> list[list[float]]:
         """When the platform's own targets were scraped by a replica: a list a target, Unix times."""

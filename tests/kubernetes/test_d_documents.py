@@ -13,15 +13,17 @@ from infra.surroundings import NAMESPACE
 from tests import documented
 from tests.documented import Look
 from tests.kubernetes.live import STACK, Live, operate
-from tests.running import succeeded
+from tests.kubernetes.test_a_apply import is_ready
+from tests.running import PATIENCE, succeeded
 
 GUIDE = "docs/PRODUCTION_MONITORING_GUIDE.md"
-COMMANDS = documented.looks("kubectl")
+COMMANDS = documented.looks("kubectl", "make review", "make capacity")
 # What this cluster does not have, and what is then said instead.
 ABSENT = {
     "top": "Metrics API not available",
     "secret": 'secrets "monitoring-tls" not found',
     "--previous": "previous terminated container",
+    "capacity": documented.YOUNG,
 }
 
 
@@ -33,7 +35,7 @@ def subject(look: Look) -> str:
 def here(live: Live, service: str) -> dict[str, str]:
     """The variables that this stack has its own values of; a pod of the service and a node are any that are there."""
     namespace = live.stack.settings.exchange_namespace
-    pods = live.pods(namespace, service) or live.pods(NAMESPACE, "loki")
+    pods = [pod for pod in live.pods(namespace, service) if is_ready(pod)] or live.pods(NAMESPACE, "loki")
     node = live.get("nodes")[0]["metadata"]["name"]
     pod = pods[0]["metadata"]["name"]
     return {"STACK": live.stack.name, "STORES": namespace, "NODE": node, "HOST": node, "POD": pod}
@@ -43,8 +45,15 @@ def typed(live: Live, look: Look, own: dict[str, str], text: str = "") -> subpro
     """Type the command, or `text` in its place, where the variables of `own` are set."""
     environment = look.environment(**own, KUBECONFIG=str(live.cluster.kubeconfig))
     environment["PATH"] = f"{live.cluster.kubectl.parent}:{environment['PATH']}"
-    command = ["bash", "-o", "pipefail", "-c", text or look.text]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", text or look.text],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120 * PATIENCE,
+        check=False,
+    )
 
 
 def failure(live: Live, own: dict[str, dict[str, str]], look: Look) -> str:

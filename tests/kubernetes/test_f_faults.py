@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.components.alertmanager import TURNS_WITHIN
 from infra.surroundings import NAMESPACE
 from tests.conftest import Figure
 from tests.kubernetes import faults_node
@@ -255,14 +256,27 @@ def test_a_node_without_its_exporter(live: Live, unscheduled: Unscheduled, figur
 
 
 def test_each_alert_is_told_once_and_ends_once(scene: Scene, watch: Watch, figure: Figure) -> None:
+    """At most one is what decision 7 allows: it ended between the rounds of two Alertmanagers."""
     scene.heal_all()
+    between = []
     for service in scene.healed:
         for channel in ("pagerduty", "slack"):
             scene.ends(service, channel)
-            for status in ("firing", "resolved"):
-                moments = [each["received_at"] for each in scene.told(channel, "ServiceDown", status, service)]
-                assert len(moments) == 1, (service, channel, status, moments)
-    figure(f"{len(scene.healed)} alerts through these faults: each told once and ended once, on either channel")
+            moments = {
+                status: list(map(received, scene.told(channel, "ServiceDown", status, service)))
+                for status in ("firing", "resolved")
+            }
+            firing, resolved = moments.values()
+            if len(firing) == len(resolved) == 2 and resolved[0] < firing[1] < resolved[0] + TURNS_WITHIN:
+                between.append((service, channel, moments))
+                continue
+            assert (len(firing), len(resolved)) == (1, 1), (
+                *(service, channel, moments),
+                {replica: scene.fired(replica, service) for replica in scene.live.replicas("prometheus")},
+            )
+    assert len(between) <= 1, between
+    once = 2 * len(scene.healed) - len(between)
+    figure(f"{len(scene.healed)} alerts on two channels through these faults: {once} told once and ended once")
     watch.end()
     figure(
         f"ready at any moment of {watch.looks}: {watch.least}; heartbeat never silent for over {watch.silence:.0f} s"

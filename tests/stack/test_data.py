@@ -107,3 +107,14 @@ def test_health_is_the_json_of_the_specification(live: Live) -> None:
         assert body["status"] == "ok"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body["timestamp"])
         assert body["dependencies"] == dict.fromkeys(live.stack.catalog.called_by(service), "ok")
+
+
+def test_a_query_that_reads_everything_is_refused_and_hurts_nobody(live: Live) -> None:
+    """Every series a hundred times in each second: the stack is young."""
+    before = live.inspect("prometheus")
+    form = {"query": 'count(last_over_time({job!=""}[10m:10ms]))'}
+    answer = requests.post(f"{live.prometheus}/api/v1/query", data=form, timeout=60)
+    assert answer.status_code == 422
+    assert "too many samples" in answer.json()["error"]
+    after = live.inspect("prometheus")
+    assert (after["RestartCount"], after["State"]["OOMKilled"]) == (before["RestartCount"], False)

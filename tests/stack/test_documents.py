@@ -19,7 +19,7 @@ from tests.stack.conftest import STACK, Live, operate
 GUIDE = "docs/PRODUCTION_MONITORING_GUIDE.md"
 # The documents write the addresses and names of dev.
 QUERIES = documented.looks("make query")
-COMMANDS = documented.looks("docker", "make status", "make check-service", "curl")
+COMMANDS = documented.looks("docker", "make status", "make check-service", "make review", "make capacity", "curl")
 
 
 def typed(live: Live, look: Look) -> subprocess.CompletedProcess[str]:
@@ -62,7 +62,9 @@ def test_every_query_answers(live: Live) -> None:
 def failure(live: Live, look: Look) -> str:
     """What was said instead of an answer."""
     done = typed(live, look)
-    return "" if done.returncode == 0 else f"{look.page}: {look.text}: {done.stderr[-1000:]}{done.stdout[-1000:]}"
+    if done.returncode == 0 or (look.text.startswith("make capacity") and documented.YOUNG in done.stderr):
+        return ""
+    return f"{look.page}: {look.text}: {done.stderr[-1000:]}{done.stdout[-1000:]}"
 
 
 def test_every_command_answers(live: Live) -> None:

@@ -57,6 +57,9 @@ PAGERDUTY: dict[str, Any] = {
     },
 }
 
+# It runs in the tests' own process, which may have much else to do.
+_SECONDS = 30
+
 
 class Client:
     def __init__(self, inbox: Inbox) -> None:
@@ -64,23 +67,23 @@ class Client:
         self.smtp_port = inbox.mail.port
 
     def post(self, path: str, body: object) -> requests.Response:
-        return requests.post(self.url + path, json=body, timeout=5)
+        return requests.post(self.url + path, json=body, timeout=_SECONDS)
 
     def get(self, path: str) -> Any:
-        return requests.get(self.url + path, timeout=5).json()
+        return requests.get(self.url + path, timeout=_SECONDS).json()
 
     def kept(self, **filters: Any) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self.url}/api/notifications", params=filters, timeout=5)
+        answer = requests.get(f"{self.url}/api/notifications", params=filters, timeout=_SECONDS)
         assert answer.status_code == 200, answer.text
         kept: list[dict[str, Any]] = answer.json()["notifications"]
         return kept
 
     def behave(self, channel: str, mode: str) -> int:
-        answer = requests.put(f"{self.url}/api/behaviour", json={"channel": channel, "mode": mode}, timeout=5)
+        answer = requests.put(f"{self.url}/api/behaviour", json={"channel": channel, "mode": mode}, timeout=_SECONDS)
         return answer.status_code
 
     def mail(self, message: EmailMessage) -> None:
-        with smtplib.SMTP(LOOPBACK, self.smtp_port, timeout=5) as smtp:
+        with smtplib.SMTP(LOOPBACK, self.smtp_port, timeout=_SECONDS) as smtp:
             smtp.send_message(message)
 
 

@@ -14,6 +14,7 @@ from infra import assembly, checks, credentials, render, secretfiles, settings
 from infra.errors import InputError
 from infra.settings import ROOT
 from infra.stack import Stack, load
+from operate import __main__ as operate
 from operate import checkers, containers, engine, preflight, status
 from tests.unit.conftest import Edit
 
@@ -239,6 +240,17 @@ def test_alertmanager_file_that_amtool_refuses(project: Path, edit: Edit) -> Non
     assert "group_weight" in sentence
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [('"\\e[31m"', "`\\x1b[31m`"), ("aaaaaa\U00013ce8bbbb", "`aaaaaa\ufffd")], ids=["colours", "cut"]
+)
+def test_what_amtool_repeats_of_a_file_is_text(project: Path, edit: Edit, given: str, said: str) -> None:
+    """Of a long value it repeats some bytes, which may end within a character."""
+    edit("configs/alertmanager/alertmanager.yml", "templates:\n  - templates/*.tmpl\n", f"templates: {given}\n")
+    sentence = refused(project)
+    assert said in sentence
+    assert sentence.isprintable()
+
+
 def test_template_that_amtool_refuses(project: Path, edit: Edit) -> None:
     edit("configs/alertmanager/templates/mycrypto.tmpl", "{{ define", "{{ defined")
     assert "mycrypto.tmpl" in refused(project)
@@ -331,6 +343,40 @@ def test_command_line_says_it_in_one_line_and_exits_with_2() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "capacity --days",
+        "capacity --prometheus",
+        "review --prometheus",
+        "rebaseline --prometheus",
+        "drill --repeat",
+        "drill --alert",
+        "bench --series",
+        "bench --rules-beside",
+        "dashboards-page --range",
+        "dashboards-page --prometheus",
+        "check-service --url http://localhost:9 --service",
+    ],
+)
+def test_of_a_long_value_only_the_beginning_is_said(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert operate.main([*command.split(), 5000 * "x"]) == 2
+    sentence = capsys.readouterr().err
+    assert "x ... (500" in sentence
+    assert len(sentence) < 1000
+
+
+def test_a_drill_of_prod_breaks_nothing_and_says_what_can_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert operate.main(["--stack", "prod", "drill"]) == 2
+    assert "`make drill STACK=prod DELIVERY=1` breaks nothing" in capsys.readouterr().err
+
+
+def test_without_docker_its_commands_end_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="no `docker` is on the PATH"):
+        containers.of("dev")
 
 
 def test_secret_files_are_private_and_kept(project: Path) -> None:

@@ -1,8 +1,16 @@
 """The speed benchmark's other side: what an expression is without recording rules."""
 
+from pathlib import Path
+
 import pytest
 
-from operate.dashboards.raw import Definitions
+from infra.dashboards import pages
+from infra.stack import load
+from operate import promql, tools
+from operate.dashboards import speed
+from operate.dashboards.month import Month
+from operate.dashboards.raw import FACTS, Definitions
+from operate.dashboards.reading import Dashboard
 from operate.replay import Rule
 
 
@@ -45,7 +53,7 @@ _RULES = [
         ),
         pytest.param(
             "max_over_time(job:requests:rate5m[1d] offset 1w)",
-            "max_over_time((sum by (job) (rate(requests_total[5m])))[1d:1m] offset 1w)",
+            "max_over_time(((sum by (job) (rate(requests_total[5m]))) + 0)[1d:1m] offset 1w)",
             id="a range over a recorded series becomes a subquery",
         ),
         pytest.param(
@@ -63,3 +71,17 @@ _RULES = [
 )
 def test_without_recording_rules(expr: str, raw: str) -> None:
     assert Definitions(_RULES, {"requests_total": {"job", "code"}}).raw(expr) == raw
+
+
+def test_every_question_of_a_dashboard_can_be_measured(tmp_path: Path) -> None:
+    """A small exchange instead of the large one: every series is there, and each expression has its raw side."""
+    deployed = speed.deployment(load("dev"))
+    dashboards = [Dashboard(page.document) for page in pages(load("dev"))]
+    series, _ = speed.generated(
+        Month(tmp_path, tools.ensure("blocks"), tools.ensure("prometheus")), deployed, dashboards
+    )
+    recorded = {rule.name for rule in deployed.rules if not rule.alerting and not rule.name.startswith(FACTS)}
+    assert recorded & {one.labels["__name__"] for one in series}
+    definitions = speed.definitions(deployed, series)
+    for expr in speed.expressions(dashboards):
+        assert not promql.names(definitions.raw(expr)) & recorded, expr

@@ -27,7 +27,7 @@ def changed_lines(before: Any, after: Any) -> dict[str, int]:
 
 
 def test_an_edited_rule_changes_its_config_map_and_nothing_else(project: Path, edit: Edit) -> None:
-    edit("configs/prometheus/rules/critical.yml", "is down", "is DOWN")
+    edit("configs/prometheus/rules/critical.yml", "nothing is traded", "NOTHING is traded")
     found = changes(declared("prod"), declare("prod", project))
     assert list(found) == ["ConfigMap/monitoring/prometheus-rules"]
     assert changed_lines(*found["ConfigMap/monitoring/prometheus-rules"]) == {"critical.yml": 1}

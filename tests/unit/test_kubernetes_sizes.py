@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from infra.components import alertmanager
 from infra.targets.kubernetes import Manifest, name_of
+from operate.replay import seconds
 from tests.unit.manifests import Declared, changes, declare, declared
 
 MIB = 1024 * 1024
@@ -171,6 +173,11 @@ def test_alertmanagers_are_each_others_peers_and_prometheus_tells_all(count: int
     (listen,) = (each.partition("=")[2] for each in arguments if each.startswith("--cluster.listen-address="))
     assert peers == ([f"{name}:9094" for name in names] if count > 1 else [])
     assert bool(listen) is (count > 1)
+    turns = [each.partition("=")[2] for each in arguments if each.startswith("--cluster.peer-timeout=")]
+    # The last one speaks before the next round of a page's group begins.
+    route = alertmanager.config(found.stack, pagerduty_is_real=False)["route"]
+    assert len(turns) == (count > 1)
+    assert all((count - 1) * seconds(each) < seconds(route["group_interval"]) for each in turns)
     (manager,) = found.prometheus["alerting"]["alertmanagers"]
     assert manager["static_configs"] == [{"targets": [f"{name}:9093" for name in names]}]
     assert [group["targets"][0] for group in found.jobs["alertmanager"]["static_configs"]] == [

@@ -74,7 +74,7 @@ def test_new_service_changes_no_other_service(project: Path) -> None:
 
 def test_rule_edit_changes_prometheus_alone(project: Path, edit: Edit) -> None:
     before = containers(project)
-    edit("configs/prometheus/rules/critical.yml", "is down", "is DOWN")
+    edit("configs/prometheus/rules/critical.yml", "nothing is traded", "NOTHING is traded")
     after = containers(project)
     assert {name for name in after if after[name] != before[name]} == {"prometheus"}
 

@@ -8,9 +8,7 @@ import pytest
 from simulator.behaviours.market_data import MarketData
 from simulator.behaviours.trading import Trading
 from simulator.engine_feed import EngineEvents
-from tests.unit.loopback import (
-    Start,
-)
+from tests.unit.loopback import Running, Start
 
 NOON = 1764072000.0
 
@@ -96,19 +94,59 @@ def test_a_lost_event_shows_in_what_the_engine_publishes(start: Start) -> None:
     assert run.previous == last + 7
 
 
+def lag(reference: Running, node: Running) -> float:
+    """By how many blocks the Ethereum node is behind the independent source, a second later."""
+    reference.steps(1)
+    node.steps(1)
+    return reference.total("blockchain_reference_height", chain="ethereum") - node.total("blockchain_node_height")
+
+
 def test_nodes_and_the_independent_source_agree_until_a_node_stalls(start: Start) -> None:
     reference = start(capabilities=["http", "chain_reference"])
     node = start(capabilities=["http", "blockchain_node"], simulate={"chain": "ethereum"})
 
-    def lag() -> float:
-        reference.steps(1)
-        node.steps(1)
-        return reference.total("blockchain_reference_height", chain="ethereum") - node.total("blockchain_node_height")
-
-    assert abs(lag()) <= 1
+    assert abs(lag(reference, node)) <= 1
     # A step is a second ahead of the clock.
     assert -1 <= time.time() - node.total("blockchain_node_last_block_timestamp_seconds") < 13
     node.inject("stalled_node", initial_lag_blocks=50)
-    assert 50 <= lag() <= 51
+    assert 50 <= lag(reference, node) <= 51
     node.heal("stalled_node")
-    assert abs(lag()) <= 1
+    assert abs(lag(reference, node)) <= 1
+
+
+def test_a_source_that_stalls_falls_behind_the_nodes(start: Start) -> None:
+    reference = start(capabilities=["http", "chain_reference"])
+    node = start(capabilities=["http", "blockchain_node"], simulate={"chain": "ethereum"})
+
+    assert abs(lag(reference, node)) <= 1
+    reference.inject("stalled_reference", initial_lag_blocks=50)
+    assert 49 <= -lag(reference, node) <= 51
+    reference.steps(120)
+    node.steps(120)
+    assert -lag(reference, node) >= 58
+    reference.heal("stalled_reference")
+    node.steps(1)
+    assert abs(lag(reference, node)) <= 10
+
+
+def test_registrations_that_nobody_finishes_are_still_begun(start: Start) -> None:
+    service = start(capabilities=["http", "accounts"])
+    assert service.growth(120, "auth_registration_step_total", step="completed") > 0
+    service.inject("no_registrations")
+    assert service.growth(120, "auth_registration_step_total", step="started") > 0
+    assert service.growth(120, "auth_registration_step_total", step="completed") == 0
+    assert service.growth(120, "auth_registration_total") == 0
+    service.heal("no_registrations")
+    assert service.growth(120, "auth_registration_step_total", step="completed") > 0
+
+
+def test_customers_who_stay_away_are_missing_from_the_day_not_from_the_month(start: Start) -> None:
+    service = start(capabilities=["http", "accounts"])
+    day, month = (service.total("auth_active_users", window=window) for window in ("1d", "30d"))
+    service.inject("lost_users", ratio=0.6)
+    service.steps(1)
+    assert service.total("auth_active_users", window="1d") == pytest.approx(0.4 * day, rel=0.01)
+    assert service.total("auth_active_users", window="30d") == pytest.approx(month, rel=0.01)
+    service.heal("lost_users")
+    service.steps(1)
+    assert service.total("auth_active_users", window="1d") == pytest.approx(day, rel=0.01)

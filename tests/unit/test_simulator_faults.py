@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,21 @@ def test_a_fault_moves_its_gauges_and_healing_moves_them_back(
     for metric, (low, _) in expected.items():
         value = service.total(metric)
         assert value > low if low < 0 else value < low, metric
+
+
+def test_a_clock_that_runs_backwards_gives_each_scrape_a_sample_that_is_older_than_the_one_before(start: Start) -> None:
+    service = start()
+
+    def stamps() -> list[int]:
+        page = requests.get(f"{service.url}/metrics", timeout=5).text
+        return [int(line.split()[2]) for line in page.splitlines() if line.startswith("fault_clock_backwards ")]
+
+    assert stamps() == []
+    service.inject("clock_backwards")
+    first, second = stamps()
+    assert second < first <= 1000 * time.time()
+    service.heal("clock_backwards")
+    assert stamps() == []
 
 
 def test_every_fault_has_a_default_inside_its_own_limits() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from infra.rules import EVERY, Alerting
+from infra.errors import InputError
+from infra.rules import EVERY, FOLDER, THRESHOLDS, Alerting
 
 # Okabe and Ito's palette: told apart with every kind of colour vision, on dark and on light.
 GOOD, WARNING, CRITICAL, NEUTRAL = "#009E73", "#E69F00", "#D55E00", "#56B4E9"
@@ -77,7 +78,7 @@ def of(
     """The thresholds of a warning and of a critical alert, by name.
 
     `services` are those whose values a panel shows without naming them: where they are one service, its own
-    threshold is the panel's. Raises KeyError for an alert that has no threshold.
+    threshold is the panel's. Raises InputError for an alert that has no threshold.
     """
     shown = list(services)
     tuned = {
@@ -95,9 +96,18 @@ def of(
 
 
 def in_rule(alerting: Alerting, alert: str) -> float:
-    """The number that the rule of an alert compares with last, where its threshold is about something else."""
-    expr = next(str(rule["expr"]) for _, rule in alerting.alerts if rule["alert"] == alert)
-    return float(re.findall(r"[<>]=? *([\d.]+)", expr)[-1])
+    """The number that the rule of an alert compares with last, where its threshold is about something else.
+
+    Raises InputError where the rule is gone, or compares with no number.
+    """
+    expr = next((str(rule["expr"]) for _, rule in alerting.alerts if rule["alert"] == alert), "")
+    compared = re.findall(r"[<>]=? *(\d+(?:\.\d+)?)", expr)
+    if not compared:
+        raise InputError(
+            f"{FOLDER}: {alert}: no such alert compares with a number, and a dashboard takes its colours from that; "
+            "restore it, or take the alert out of infra/dashboards."
+        )
+    return float(compared[-1])
 
 
 def _threshold(alerting: Alerting, alert: str | None, service: str) -> float | None:
@@ -108,4 +118,9 @@ def _threshold(alerting: Alerting, alert: str | None, service: str) -> float | N
         value = tuning[subject].threshold if subject in tuning else None
         if value is not None:
             return value
+    if alert not in alerting.thresholds:
+        raise InputError(
+            f"{THRESHOLDS}: {alert}: missing, and a dashboard takes its colours from it; restore it, or take the alert "
+            "out of infra/dashboards."
+        )
     return alerting.thresholds[alert].threshold

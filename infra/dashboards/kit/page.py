@@ -1,6 +1,7 @@
 """A dashboard as a page of rows: everything its panels stand in."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from infra.dashboards.kit import limits, links, variables
 from infra.dashboards.kit.frame import PROMETHEUS, Panel
 from infra.dashboards.kit.limits import Limits
 from infra.dashboards.kit.variables import Variable
-from infra.rules import Alerting
+from infra.errors import InputError
+from infra.rules import FOLDER, Alerting
 
 COLUMNS = 24
 
@@ -50,10 +52,21 @@ class Source:
         return "|".join(rule["alert"] for _, rule in self.alerting.alerts if rule["annotations"]["dashboard"] == uid)
 
     def counted(self, record: str, chosen: str, window: str) -> str:
-        """How many of what a series records as a rate there were within a window: its samples times their distance."""
+        """How many of what a series records as a rate there were within a window: its samples times their distance.
+
+        Raises InputError where no group records it each so many seconds or minutes.
+        """
         groups = (group for document in self.alerting.documents.values() for group in document["groups"])
-        group = next(g for g in groups if any(rule.get("record") == record for rule in g["rules"]))
-        seconds = int(group["interval"][:-1]) * {"s": 1, "m": 60}[group["interval"][-1]]
+        group: dict[str, Any] = next(
+            (g for g in groups if any(rule.get("record") == record for rule in g["rules"])), {}
+        )
+        interval = re.fullmatch(r"(\d+)([sm])", str(group.get("interval", "")))
+        if interval is None:
+            raise InputError(
+                f"{FOLDER}: a dashboard counts what {record} records, and no group with an `interval` in s or m "
+                "records it; restore it, or take it out of infra/dashboards."
+            )
+        seconds = int(interval[1]) * {"s": 1, "m": 60}[interval[2]]
         return f"{seconds} * sum_over_time({record}{chosen}[{window}])"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from infra import credentials
+from infra.errors import read_text
 from infra.stack import Stack
 from infra.surroundings import NAMESPACE
 from infra.targets.kubernetes.manifest import Manifest, labels, manifest, namespace_of
@@ -47,7 +48,7 @@ def maps(stack: Stack, workloads: Sequence[Workload]) -> list[Manifest]:
         for name, files in groups(workload).items()
     ]
     folder = stack.root / "configs/kubernetes"
-    scripts = {name: (folder / name).read_text() for name in ("ask.sh", "reload.sh", "start.sh")}
+    scripts = {name: read_text(folder / name, stack.root) for name in ("ask.sh", "reload.sh", "start.sh")}
     return [*found, manifest("v1", "ConfigMap", SCRIPTS, NAMESPACE, {}, {"data": scripts})]
 
 

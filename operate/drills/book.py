@@ -1,4 +1,4 @@
-"""How each alert is provoked on stack dev: operate/drills.yml, held against the rules and what there is to break."""
+"""How each alert is provoked on stack dev: drills.yml, held against the rules and what there is to break."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from infra.catalog import Catalog
-from infra.errors import InputError, first_failure, read_yaml
+from infra.catalog import METRIC, Catalog
+from infra.errors import InputError, first_failure, quoted, read_yaml
 from infra.settings import ROOT
 from infra.stack import Stack
 from infra.targets.docker import name_of
 from simulator.faults import FaultBook, FaultError, FaultSpec
 
-FILE = "operate/drills.yml"
+FILE = "operate/drills/drills.yml"
 # A scrape, and its time-out.
 SCRAPE_SECONDS = 20
-MEANS = ("fault", "stop", "pause", "run", "only")
+MEANS = ("fault", "stop", "pause", "run", "series")
 
 
 class _Model(BaseModel):
@@ -29,20 +29,53 @@ class _Model(BaseModel):
 class Expect(_Model):
     """What an alert does that follows neither from its rule nor from the fault.
 
-    `silences`: alerts that fire meanwhile and notify nobody. `untold`: why this one notifies nobody.
+    `silences`: alerts that fire meanwhile and notify nobody. `untold`: why this one notifies nobody. `lost`: channels
+    that begin so cannot tell it, because they are what is broken.
     """
 
     service: str | None = None
     team: str | None = None
     silences: tuple[str, ...] = ()
     untold: str | None = Field(default=None, min_length=1)
+    lost: str | None = Field(default=None, min_length=1)
+
+
+class StandIn(_Model):
+    """A series that Prometheus records while the drill lasts, beside what it scrapes: `expr` with the labels."""
+
+    metric: str = Field(pattern=METRIC)
+    expr: str = "vector(1)"
+    labels: dict[str, str] = {}
+
+
+class Past(_Model):
+    """A series of which Prometheus gets samples for the time before, unless it has recorded some itself.
+
+    `value` at the first moment, changing by `per_day`; `since`, `until`: seconds before now, `every` seconds apart.
+    """
+
+    metric: str = Field(pattern=METRIC)
+    labels: dict[str, str]
+    value: float
+    per_day: float = 0
+    since: int = Field(ge=1)
+    until: int = Field(default=0, ge=0)
+    every: int = Field(default=60, ge=15)
+
+    @model_validator(mode="after")
+    def _since_before_until(self) -> Past:
+        if self.since <= self.until:
+            raise ValueError(f"since is {self.since} and until {self.until} seconds ago; give an earlier `since`.")
+        return self
 
 
 class Drill(_Model):
-    """How one alert is provoked, by one of `fault`, `stop`, `pause`, `run`; or why only another test can: `only`.
+    """How one alert is provoked, by one of `fault`, `stop`, `pause`, `run`, `series`.
 
     `takes`: seconds from the fault until the rule's expression holds, before its `for`. `history`: seconds that
-    Prometheus must have recorded before. A `run` without `heal` ends by itself.
+    Prometheus must have recorded before. `lasts`: seconds after the healing until the alert ends. `alone`: nothing else
+    can be drilled meanwhile; `apart`: these alerts cannot. A `run` without `heal` ends by itself. `every`: seconds
+    between two evaluations of the series, those of all rules if not given.
     """
 
     fault: str | None = Field(default=None, pattern=r"^[a-z0-9-]+/[a-z_]+$")
@@ -50,11 +83,15 @@ class Drill(_Model):
     stop: tuple[str, ...] = ()
     pause: tuple[str, ...] = ()
     run: str | None = Field(default=None, min_length=1)
+    series: tuple[StandIn, ...] = ()
+    every: int | None = Field(default=None, ge=1)
+    past: tuple[Past, ...] = ()
     heal: str | None = Field(default=None, min_length=1)
-    only: str | None = Field(default=None, min_length=1)
-    proof: str | None = None
     takes: int = Field(default=SCRAPE_SECONDS, ge=1, le=86400)
     history: int = Field(default=0, ge=0)
+    lasts: int = Field(default=900, ge=1)
+    alone: bool = False
+    apart: tuple[str, ...] = ()
     expect: Expect = Expect()
 
     @model_validator(mode="after")
@@ -65,12 +102,10 @@ class Drill(_Model):
         for key, owner, there in (
             ("with", "fault", bool(self.parameters)),
             ("heal", "run", self.heal is not None),
-            ("proof", "only", self.proof is not None),
+            ("every", "series", self.every is not None),
         ):
             if there and given != [owner]:
                 raise ValueError(f"`{key}` belongs to `{owner}`; remove it.")
-        if self.only and self.proof is None:
-            raise ValueError("`only` needs `proof`: the path of the test that shows the alert.")
         return self
 
     @property
@@ -81,15 +116,34 @@ class Drill(_Model):
         touched = self.stop or self.pause
         return touched[0] if len(touched) == 1 else ""
 
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether there is nothing to heal."""
+        return self.run is not None and self.heal is None
+
+    @property
+    def redeploys(self) -> bool:
+        """Whether it deploys the stack anew, by which Docker exchanges Prometheus' container."""
+        return self.run is not None and "make up" in self.run
+
+    @property
+    def made_up(self) -> bool:
+        """Whether generated samples are part of it, which `make drill` gives to Prometheus and takes away again."""
+        return bool(self.series or self.past)
+
     def command(self, stack: Stack) -> str:
-        """The shell command that provokes the alert; empty where dev cannot show it."""
+        """The shell command that provokes the alert; empty where it needs generated samples."""
+        if self.made_up:
+            return ""
         if self.fault is not None:
             body = f" -d '{json.dumps(self.parameters)}'" if self.parameters else ""
             return f"curl -X PUT{body} {self._address(stack)}"
         return self.run or self._docker(stack, "stop" if self.stop else "pause")
 
     def healing(self, stack: Stack) -> str:
-        """The command that puts it right; empty where it ends by itself."""
+        """The command that puts it right; empty where it ends by itself or provoking it has no command."""
+        if self.series:
+            return ""
         if self.fault is not None:
             return f"curl -X DELETE {self._address(stack)}"
         return self.heal or self._docker(stack, "start" if self.stop else "unpause")
@@ -114,23 +168,23 @@ def check(drills: Mapping[str, Drill], alerts: Collection[str], components: Coll
     """That every alert has a drill, and that what the drills name is there. Raises InputError."""
     for alert in alerts:
         if alert not in drills:
-            raise InputError(f"{FILE}: {alert} has no drill; say how it is provoked, or `only` why dev cannot show it.")
+            raise InputError(f"{FILE}: {alert} has no drill; say how it is provoked; `series` can be of anything.")
     for alert, drill in drills.items():
         place = f"{FILE}: {alert}"
         if alert not in alerts:
             raise InputError(f"{place}: there is no such alert; remove the entry or correct its name.")
         for name in (*drill.stop, *drill.pause):
             if name not in components:
-                raise InputError(f"{place}: stack {stack.name} has no component {name!r}; `make status` lists them.")
-        for name in drill.expect.silences:
-            if name not in alerts:
-                raise InputError(f"{place}: silences: there is no alert {name!r}; correct its name.")
+                raise InputError(
+                    f"{place}: stack {stack.name} has no component {quoted(name)}; `make status` lists them."
+                )
+        for key, names in (("silences", drill.expect.silences), ("apart", drill.apart)):
+            for name in names:
+                if name not in alerts:
+                    raise InputError(f"{place}: {key}: there is no alert {quoted(name)}; correct its name.")
         if drill.fault is not None:
             check_fault(place, drill, stack.catalog)
-        if drill.proof is not None:
-            _check_proof(place, alert, stack.root / drill.proof, drill.proof)
-        if not drill.only:
-            _check_owner(place, drill, stack.catalog)
+        _check_owner(place, drill, stack.catalog)
 
 
 def check_fault(place: str, drill: Drill, catalog: Catalog) -> None:
@@ -138,7 +192,7 @@ def check_fault(place: str, drill: Drill, catalog: Catalog) -> None:
     service, _, name = str(drill.fault).partition("/")
     known = _faults(catalog)
     if service not in known:
-        raise InputError(f"{place}: there is no service {service!r} to break; use one of {', '.join(known)}.")
+        raise InputError(f"{place}: there is no service {quoted(service)} to break; use one of {', '.join(known)}.")
     try:
         FaultBook(known[service]).parse(name, dict(drill.parameters))
     except FaultError as error:
@@ -161,17 +215,12 @@ def _faults(catalog: Catalog) -> dict[str, list[FaultSpec]]:
     }
 
 
-def _check_proof(place: str, alert: str, path: Path, given: str) -> None:
-    if not path.is_file():
-        raise InputError(f"{place}: proof: {given} is no file; name the test that shows the alert.")
-    if alert not in path.read_text():
-        raise InputError(f"{place}: proof: {given} does not speak of the alert; name the test that shows it.")
-
-
 def _check_owner(place: str, drill: Drill, catalog: Catalog) -> None:
     expect = drill.expect
     if expect.team is not None and expect.team not in catalog.teams:
-        raise InputError(f"{place}: team: unknown team {expect.team!r}; known: {', '.join(sorted(catalog.teams))}.")
+        raise InputError(
+            f"{place}: team: unknown team {quoted(expect.team)}; known: {', '.join(sorted(catalog.teams))}."
+        )
     subjects: dict[str, Any] = {**catalog.by_name, **catalog.dependencies}
     if expect.service is None and expect.team is None and drill.broken not in subjects:
         raise InputError(f"{place}: whose alert it is does not follow; add `expect: {{service: ...}}`.")
