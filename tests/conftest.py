@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
+from _pytest import runner
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.running import SPREAD
+
+# pytest takes the test's name out of the environment after each, while threads of scenes copy the environment for the
+# programs that they start, and requests looks through it for proxies: either fails where something goes meanwhile.
+runner._update_current_test_var = lambda *_: None
 
 Figure = Callable[[str], None]
 

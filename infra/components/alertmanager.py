@@ -29,8 +29,9 @@ FILE = "configs/alertmanager/alertmanager.yml"
 PORT = 9093
 GOSSIP_PORT = 9094
 SECRETS = "/run/secrets"
-# Seconds; just below `group_interval` of FILE. A replica whose turn comes later speaks of what it saw a round ago.
-TURNS_WITHIN = 14
+# Seconds; below `group_interval` of FILE by more than the rounds of replicas are apart. A replica whose turn comes
+# later speaks of what it saw before the round in which another one told the end.
+TURNS_WITHIN = 10
 
 
 def build(stack: Stack, pagerduty_is_real: bool) -> Workload:

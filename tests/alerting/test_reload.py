@@ -16,8 +16,20 @@ from tests.unit.loopback import LOOPBACK
 
 # From a change of the files to the tool that runs on it, in seconds: a tick, a second to settle, the check.
 PROMISED = 15.0 * PATIENCE
+# Seconds for which files have to be as they are before they are taken.
+SETTLES = 1.0
 SUCCESSFUL, TAKEN = "config_reloader_last_apply_successful", "config_reloader_applies_totaltaken"
 REFUSED, FAILED = "config_reloader_applies_totalrefused", "config_reloader_applies_totalfailed"
+
+
+@dataclass(frozen=True)
+class HalfAnUpdate:
+    """What was seen while two files changed in turn, and after; `longest` is the most seconds between two changes."""
+
+    longest: float
+    taken: set[Path]
+    to_whole: float
+    changes_taken: float
 
 
 @dataclass(frozen=True)
@@ -35,13 +47,25 @@ class Reloaded:
     to_heal: float
     healed: dict[str, float]
     healed_ago: float
-    taken_while_torn: set[Path]
-    to_whole: float
-    whole: dict[str, float]
+    half: HalfAnUpdate
     wrong_password: subprocess.CompletedProcess[str]
     to_end: float
     revisions: int
     log: str
+
+
+def _half_an_update(pod: Pod, config: ConfigMap, rule_files: ConfigMap, first: int) -> HalfAnUpdate:
+    """For longer than a tick, so that one falls into it; each half would pass the checker."""
+    taken_before, before = pod.own_page()[TAKEN], (pod.target / "current").readlink()
+    current, moments = set(), []
+    for number in range(first, first + 15):
+        (config if number % 2 else rule_files).write(prometheus_yml(pod, number) if number % 2 else rules(number))
+        moments.append(time.monotonic())
+        time.sleep(0.4)
+        current.add((pod.target / "current").readlink())
+    to_whole = wait_for(lambda: pod.own_page()[TAKEN] > taken_before, 30)
+    longest = max(later - earlier for earlier, later in pairwise(moments))
+    return HalfAnUpdate(longest, current - {before}, to_whole, pod.own_page()[TAKEN] - taken_before)
 
 
 def prometheus_through_a_day(folder: Path) -> Reloaded:
@@ -77,15 +101,12 @@ def prometheus_through_a_day(folder: Path) -> Reloaded:
         healed = pod.own_page()
         healed_ago = time.time() - healed["config_reloader_last_apply_timestamp_seconds"]
 
-        before = (pod.target / "current").readlink()
-        torn: set[Path] = set()
-        # Longer than a tick, so that one falls into it; each half would pass the checker.
-        for number in range(5, 20):
-            (config if number % 2 else rule_files).write(prometheus_yml(pod, number) if number % 2 else rules(number))
-            time.sleep(0.4)
-            torn.add((pod.target / "current").readlink())
-        to_whole = wait_for(lambda: pod.own_page()[TAKEN] > healed[TAKEN], 30)
-        whole = pod.own_page()
+        for attempt in range(5):
+            half = _half_an_update(pod, config, rule_files, 5 + 20 * attempt)
+            # Where the machine stood still between two writes, what was there by then is an update of its own.
+            if half.longest < SETTLES:
+                break
+            time.sleep(PROMISED)
         wrong = folder / "wrong"
         wrong.write_text("bm9ib2R5Om5vdGhpbmc=")
         wrong_password = pod.ask("GET", "/metrics", AUTHORIZATION_FILE=str(wrong))
@@ -102,9 +123,7 @@ def prometheus_through_a_day(folder: Path) -> Reloaded:
             to_heal=to_heal,
             healed=healed,
             healed_ago=healed_ago,
-            taken_while_torn=torn - {before},
-            to_whole=to_whole,
-            whole=whole,
+            half=half,
             wrong_password=wrong_password,
             to_end=pod.end("watch"),
             revisions=revisions,
@@ -179,7 +198,7 @@ def test_a_change_is_taken_without_restart_and_without_a_gap(figure: Figure) -> 
     figure(f"taken {seen.to_change:.1f} s after the change; widest gap of samples {seen.widest_gap:.1f} s")
     assert seen.to_change < PROMISED
     assert not seen.restarted_by_change
-    assert seen.widest_gap < 2.0
+    assert seen.widest_gap < 2.0 * PATIENCE
 
 
 def test_a_broken_change_is_refused_and_the_old_rules_go_on(figure: Figure) -> None:
@@ -207,9 +226,9 @@ def test_a_mended_change_is_taken() -> None:
 
 def test_half_an_update_is_not_taken() -> None:
     seen = PROMETHEUS.result()
-    assert seen.taken_while_torn == set()
-    assert seen.to_whole < PROMISED
-    assert seen.whole[TAKEN] == seen.healed[TAKEN] + 1
+    assert seen.half.taken == set()
+    assert seen.half.to_whole < PROMISED
+    assert seen.half.changes_taken == 1
 
 
 def test_two_revisions_are_kept() -> None:

@@ -13,7 +13,7 @@ from tests.hosts import certificates, releases
 from tests.hosts.conftest import BULLSEYE, FIREWALLD, FRESH, MAIN, UFW
 from tests.hosts.releases import BROKEN, OLDER, VERSION
 from tests.hosts.scene import Room, Run, Service, command_lines, differences, picture, watched
-from tests.running import eventually
+from tests.running import PATIENCE, eventually
 
 BARE = FRESH[0]
 ARCHIVE = f"{releases.name(VERSION)}.tar.gz"
@@ -147,7 +147,7 @@ def test_old_release_serves_until_the_new_one_does(installed: Room, upgraded: Up
     assert set(versions[: last + 1]) == {OLDER}
     assert set(versions[first:]) == {VERSION}
     gap = upgraded.served[first][0] - upgraded.served[last][0]
-    assert gap < 10
+    assert gap < 10 * PATIENCE
     figure(f"hosts: during an upgrade the exporter was away for {gap:.1f} s at most")
     before, after = upgraded.before[UFW], room.service(UFW)
     old, new = before.program.split("/")[-2], after.program.split("/")[-2]
