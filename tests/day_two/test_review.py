@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from operate.review.report import Review
 from operate.review.silences import Silence, acknowledged, silenced
 from operate.review.week import FLAP_GAP, Week, flapping
 from tests.conftest import Figure
+from tests.unit.loopback import LOOPBACK, closed_port
 
 MINUTE = 60.0
 STEP = 15.0
@@ -178,9 +178,7 @@ def _write_stores(tsdb: Tsdb, now: float) -> None:
 
 @contextmanager
 def _alertmanager(folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"{LOOPBACK}:{closed_port()}"
     config = folder / "alertmanager.yml"
     config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
     command = [str(tools.ensure("alertmanager")), f"--config.file={config}", f"--storage.path={folder / 'silences'}"]

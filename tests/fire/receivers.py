@@ -12,20 +12,24 @@ from infra import assembly
 from tests.alerting.alerts import made_up
 from tests.alerting.platform import Platform
 from tests.alerting.scene import Scene, wait_for
-from tests.fire.stage import FIRST, FULL, SECOND, resident_bytes, stage
+from tests.fire.stage import FIRST, FULL, SECOND, THIRD, resident_bytes, stage
 
 # Seconds for which Slack answers with errors.
-_DOWN_FOR = 600 if FULL else 45
+_DOWN_FOR = 3600 if FULL else 45
 
 
 @dataclass(frozen=True)
 class ReceiverDown:
-    """`FIRST` stopped as Slack went down, `SECOND` in the midst of it. Seconds, and counts of messages by service."""
+    """`FIRST` stopped as Slack went down, `SECOND` in the midst of it, and `THIRD` for a while only.
+
+    Seconds, and counts of messages by service.
+    """
 
     down_for: float
     pages: dict[str, float | None]
     slack_meanwhile: int
     slack: dict[str, int]
+    ended: int  # of THIRD, by PagerDuty
     slack_after: float  # from Slack's return until both were there
     failing_told: float | None  # NotificationsFailing by PagerDuty, from the fault
 
@@ -38,8 +42,10 @@ def slack_down(folder: Path) -> ReceiverDown:
         down, first = time.time(), found.stop(FIRST)
         pages = {FIRST: found.paged(FIRST, first, 75)}
         time.sleep(max(0.0, _DOWN_FOR / 2 - (time.time() - down)))
-        second = found.stop(SECOND)
-        pages[SECOND] = found.paged(SECOND, second, 75)
+        second = found.stop(SECOND, THIRD)
+        pages |= {name: found.paged(name, second, 75) for name in (SECOND, THIRD)}
+        found.heal(THIRD)
+        wait_for(lambda: bool(found.told(THIRD, "resolved")), 90)
         time.sleep(max(0.0, _DOWN_FOR - (time.time() - down)))
         meanwhile = len(inbox.kept(channel="slack"))
         inbox.behave("slack", "ok")
@@ -53,7 +59,8 @@ def slack_down(folder: Path) -> ReceiverDown:
             down_for=back - down,
             pages=pages,
             slack_meanwhile=meanwhile,
-            slack={name: len(found.told(name, channel="slack")) for name in (FIRST, SECOND)},
+            slack={name: len(found.told(name, channel="slack")) for name in (FIRST, SECOND, THIRD)},
+            ended=len(found.told(THIRD, "resolved")),
             slack_after=after,
             failing_told=next((at - down for at in failing), None),
         )

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,9 @@ from simulator.service import Service
 
 CONTRACT: dict[str, Any] = documents.load((ROOT / "configs/contract.yaml").read_text())["capabilities"]
 LOOPBACK = "127.0.0.1"
+# Each process of a spread run has a thousand of its own, and a run by itself another.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw"))
+_PORTS = cycle(range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER))
 
 Result = TypeVar("Result")
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -78,9 +83,15 @@ def parse(page: str) -> Samples:
 
 
 def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port on which nothing listens, and which no other test gets soon.
+
+    The system gives its own choice, above these, to any connection that is made before a program listens there.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = next(_PORTS)
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def capability_metrics(capabilities: list[str]) -> dict[str, Any]:
