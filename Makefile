@@ -100,7 +100,7 @@ review: $(VENV) ## the alerts of the last DAYS (7), who was called when, and the
 storm: $(VENV) ## lose 200 services, a host, a database, the network, and count the pages; half an hour
 	@STORM=full $(PYTHON) -m pytest tests/alerting/test_storm.py
 
-fire: $(VENV) ## break the platform's own programs, disk, clock, names and targets; count what is lost and who is told; an hour
+fire: $(VENV) ## break the platform's own programs, disk, clock, names and targets; count what is lost and who is told; over an hour
 	@FIRE=full $(PYTHON) -m pytest tests/fire
 
 faults: $(VENV) ## faults of the platform on a cluster, among them a volume that stays full for ten minutes
